@@ -1,0 +1,106 @@
+/** What a driver is: pure functions from records and facts to wishes. No driver awaits, locks or touches the kernel. */
+import type { EndpointId, NetworkId } from '../plugin-api/ids.ts'
+import type { IfName, Protocol, Resource } from '../native/kernel/resource.ts'
+import type { Cidr, Family, Ip } from '../native/value/ip.ts'
+import type { Mac } from '../native/value/mac.ts'
+
+/** One IPAM pool of a network. Several per family are possible. */
+export interface Subnet {
+  /** Host bits cleared. */
+  readonly pool: Cidr
+  /** In the pool; absent when the engine reserved none. */
+  readonly gateway?: Cidr
+  /** `--aux-address name=address` */
+  readonly aux: Readonly<Record<string, Ip>>
+}
+
+/** Record of a network, key `network/ID`. `options` is what the driver's parseOptions returned: plain JSON. */
+export interface Network<O = unknown> {
+  readonly id: NetworkId
+  /** Name in the registry: `bridge`. */
+  readonly driver: string
+  readonly internal: boolean
+  readonly subnets: readonly Subnet[]
+  readonly options: O
+}
+
+/** A port of the container that a host address serves. Both families of `-p 80:80` are two of these. */
+export interface PublishedPort {
+  readonly protocol: Protocol
+  /** `0.0.0.0` and `::` mean every address of their family. */
+  readonly hostAddress: Ip
+  readonly hostPort: number
+  readonly containerPort: number
+}
+
+/** Record of an endpoint, key `endpoint/NETWORK/ID`. */
+export interface Endpoint {
+  readonly id: EndpointId
+  readonly networkId: NetworkId
+  readonly phase: 'created' | 'joined'
+  /** /proc/sys/kernel/random/boot_id at creation: links do not outlive a boot. */
+  readonly bootId: string
+  /** At most one per family. */
+  readonly addresses: readonly Cidr[]
+  readonly mac: Mac
+  readonly ports: readonly PublishedPort[]
+  /** Path of the container's namespace, from Join. */
+  readonly sandboxKey?: string
+  /** Milliseconds since 1970. */
+  readonly changedAt: number
+}
+
+/** What is true of this machine now; gathered by daemon/facts.ts, never inside a request. */
+export interface Facts {
+  /** Families whose forwarding weft has switched on since boot: new forwarding between links not ours is dropped. */
+  readonly forwarded: readonly Family[]
+  /** Bridges that carry a default route: uplinks of the host, not networks of somebody else. */
+  readonly uplinks: readonly IfName[]
+  /** Bridges of this host that weft did not make. */
+  readonly foreignBridges: readonly IfName[]
+  /** Chains of other firewalls that must accept what weft allows. */
+  readonly acceptHooks: readonly {
+    readonly family: 'ip' | 'ip6'
+    readonly chain: string
+    readonly backend: 'nft' | 'legacy'
+  }[]
+  /** Bits of the packet mark that weft's rules use; from the configuration. */
+  readonly marks: Marks
+}
+
+export interface Marks {
+  /** Set on packets that weft allows; read by AcceptRule. */
+  readonly allowed: number
+  /** Set on packets that return to the bridge they came from, and need masquerading. */
+  readonly hairpin: number
+}
+
+export interface JoinAnswer {
+  readonly srcName: IfName
+  readonly dstPrefix: string
+  readonly gateways: readonly Ip[]
+  /** Keeps the engine from adding a leg on docker_gwbridge. */
+  readonly disableGatewayService: boolean
+}
+
+/** What is known about the links of the host when an endpoint's life is judged. */
+export interface Evidence {
+  hasLink(name: IfName): boolean
+}
+
+export interface Driver<O = unknown> {
+  readonly name: string
+  /** Reads the `-o key=value` options. Throws UserError that names the option. */
+  parseOptions(raw: Readonly<Record<string, string>>): O
+  /** Refuses what cannot live here or beside the other networks; returns the network as it is to be recorded. */
+  admit(network: Network<O>, others: readonly Network[], facts: Facts): Network<O>
+  /** What must exist as long as the driver has any network: static rules, global switches. */
+  planHost(facts: Facts): readonly Resource[]
+  planNetwork(network: Network<O>, facts: Facts): readonly Resource[]
+  planEndpoint(network: Network<O>, endpoint: Endpoint, facts: Facts): readonly Resource[]
+  /** Families that this network needs the host to forward. */
+  forwards(network: Network<O>): readonly Family[]
+  join(network: Network<O>, endpoint: Endpoint): JoinAnswer
+  /** Is the joined endpoint's link still in use? */
+  alive(endpoint: Endpoint, evidence: Evidence): boolean
+}

@@ -1,0 +1,75 @@
+/**
+ * Runs test layers: `scripts/test.ts unit golden lab`, or single files. uvu's traps are closed here: each file has its
+ * own process and a time-out, and must report passed = total > 0 (a failing hook or a forgotten `test.run()` does not).
+ */
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+
+interface Outcome {
+  readonly passed: number
+  readonly failed: number
+}
+/** A file's time-out in seconds, and how many files run beside each other. Lab files share one machine's kernel locks. */
+const layers: Readonly<Record<string, { readonly timeoutSeconds: number; readonly beside: number }>> = {
+  unit: { timeoutSeconds: 60, beside: availableParallelism() },
+  golden: { timeoutSeconds: 60, beside: availableParallelism() },
+  lab: { timeoutSeconds: Number(process.env['WEFT_TEST_TIMEOUT'] ?? 300), beside: 1 },
+}
+
+function filesOf(argument: string): readonly string[] {
+  const path = layers[argument] ? `test/${argument}` : argument
+  if (!existsSync(path)) throw new Error(`${argument}: neither a layer (${Object.keys(layers).join(', ')}) nor a file`)
+  if (statSync(path).isFile()) return [path]
+  return readdirSync(path, { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith('.test.ts'))
+    .map(name => `${path}/${name}`)
+    .sort()
+}
+
+async function runFile(path: string, timeoutSeconds: number): Promise<Outcome> {
+  const started = Date.now()
+  let output = ''
+  // Its own process group, so that a time-out also ends what the test started.
+  const child = spawn(process.execPath, [path], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  const collect = (chunk: Buffer): void => {
+    output += chunk.toString()
+  }
+  child.stdout.on('data', collect)
+  child.stderr.on('data', collect)
+  let timedOut = false
+  const timer = setTimeout(() => {
+    timedOut = true
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+  }, timeoutSeconds * 1000)
+  const status = await new Promise<number | null>(resolve => child.on('close', resolve))
+  clearTimeout(timer)
+
+  const total = Number(/Total:\s+(\d+)/.exec(output)?.[1] ?? 0)
+  const passed = Number(/Passed:\s+(\d+)/.exec(output)?.[1] ?? 0)
+  const good = status === 0 && total > 0 && passed === total
+  const seconds = ((Date.now() - started) / 1000).toFixed(1)
+  console.log(`${good ? 'ok    ' : 'FAILED'}  ${path}  ${passed}/${total}  ${seconds} s`)
+  if (good) return { passed, failed: 0 }
+  console.log(output.trimEnd())
+  if (timedOut) console.log(`${path}: killed after ${timeoutSeconds} s`)
+  else if (total === 0) console.log(`${path}: no test ran (is test.run() missing?)`)
+  return { passed, failed: Math.max(1, total - passed) }
+}
+
+const wanted = process.argv.slice(2)
+const sum = { passed: 0, failed: 0 }
+for (const argument of wanted) {
+  const layer = layers[argument] ?? layers[argument.split('/')[1] ?? ''] ?? { timeoutSeconds: 60, beside: 1 }
+  const queue = [...filesOf(argument)]
+  const worker = async (): Promise<void> => {
+    for (let path = queue.shift(); path !== undefined; path = queue.shift()) {
+      const outcome = await runFile(path, layer.timeoutSeconds)
+      sum.passed += outcome.passed
+      sum.failed += outcome.failed
+    }
+  }
+  await Promise.all(Array.from({ length: layer.beside }, worker))
+}
+console.log(`${sum.passed} passed, ${sum.failed} failed`)
+process.exitCode = sum.failed === 0 && sum.passed > 0 ? 0 : 1
