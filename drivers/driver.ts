@@ -37,7 +37,8 @@ export interface PublishedPort {
 export interface Endpoint {
   readonly id: EndpointId
   readonly networkId: NetworkId
-  readonly phase: 'created' | 'joined'
+  /** `left`: the container let go of it, DeleteEndpoint is to come; its link is wherever the engine put it. */
+  readonly phase: 'created' | 'joined' | 'left'
   /** /proc/sys/kernel/random/boot_id at creation: links do not outlive a boot. */
   readonly bootId: string
   /** At most one per family. */

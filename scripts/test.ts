@@ -37,9 +37,9 @@ async function runFile(path: string, timeoutSeconds: number): Promise<Outcome> {
   }
   child.stdout.on('data', collect)
   child.stderr.on('data', collect)
-  let timedOut = false
+  const ending = { timedOut: false }
   const timer = setTimeout(() => {
-    timedOut = true
+    ending.timedOut = true
     if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
   }, timeoutSeconds * 1000)
   const status = await new Promise<number | null>(resolve => child.on('close', resolve))
@@ -52,7 +52,7 @@ async function runFile(path: string, timeoutSeconds: number): Promise<Outcome> {
   console.log(`${good ? 'ok    ' : 'FAILED'}  ${path}  ${passed}/${total}  ${seconds} s`)
   if (good) return { passed, failed: 0 }
   console.log(output.trimEnd())
-  if (timedOut) console.log(`${path}: killed after ${timeoutSeconds} s`)
+  if (ending.timedOut) console.log(`${path}: killed after ${timeoutSeconds} s`)
   else if (total === 0) console.log(`${path}: no test ran (is test.run() missing?)`)
   return { passed, failed: Math.max(1, total - passed) }
 }

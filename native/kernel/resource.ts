@@ -43,7 +43,10 @@ export interface Address {
   readonly cidr: Cidr
 }
 
-/** A kernel switch, `net.ipv4.conf.br0.route_localnet`. Links' own vanish with the link; none is ever set back. */
+/**
+ * A kernel switch below /proc/sys: `net/ipv4/conf/br0/route_localnet` (names of links may contain dots). Those of a link
+ * vanish with it; none is ever set back.
+ */
 export interface Sysctl {
   readonly type: 'sysctl'
   readonly key: string

@@ -1,0 +1,48 @@
+/** The IPAM half of a socket: one shared IPAM behind every name. Wire names stop here. */
+import type { Ipam } from '../ipam/ipam.ts'
+import { parseMac } from '../native/value/mac.ts'
+import type { IpamHandlers } from '../plugin-api/methods.ts'
+import { addressOptions } from '../plugin-api/options.ts'
+import type { House } from './house.ts'
+
+/** `client`: name of the driver whose socket is asked; an engine repeats a pool where it got it. */
+export function ipamHandlers(house: House, ipam: Ipam, client: string): IpamHandlers {
+  return {
+    engineStarted: () => ipam.engineStarted(client),
+
+    async requestPool({ Pool, SubPool, Options, V6 }) {
+      // An automatic pool must keep clear of the host's routes as they are now.
+      if (Pool === undefined) await house.refresh()
+      const pool = await ipam.requestPool({
+        client,
+        family: V6 ? 6 : 4,
+        options: Options,
+        ...(Pool === undefined ? {} : { pool: Pool }),
+        ...(SubPool === undefined ? {} : { subPool: SubPool }),
+      })
+      house.log.info({ pool: pool.id }, 'pool granted')
+      return { PoolID: pool.id, Pool: pool.subnet }
+    },
+
+    async releasePool({ PoolID }) {
+      if (await ipam.releasePool(PoolID)) house.log.info({ pool: PoolID }, 'pool released')
+    },
+
+    async requestAddress(request) {
+      const { purpose, mac } = addressOptions(request)
+      const parsed = mac === undefined ? undefined : parseMac(mac)
+      const address = await ipam.requestAddress(request.PoolID, {
+        purpose,
+        ...(request.Address === undefined ? {} : { address: request.Address }),
+        ...(parsed === undefined ? {} : { mac: parsed }),
+      })
+      house.log.info({ pool: request.PoolID, address, purpose }, 'address granted')
+      return { Address: address }
+    },
+
+    async releaseAddress({ PoolID, Address }) {
+      const released = await ipam.releaseAddress(PoolID, Address)
+      if (released) house.log.info({ pool: PoolID, address: Address }, 'address released')
+    },
+  }
+}

@@ -1,0 +1,52 @@
+/** The commands of `weft`. Loaded when called: nobody waits for the code of the others. */
+import type { Command } from './command.ts'
+
+export interface Row {
+  readonly help: string
+  readonly flags?: readonly { readonly flag: string; readonly help: string; readonly hidden?: boolean }[]
+  load(): Promise<Command>
+}
+
+const root = { flag: '--root <dir>', help: 'directory that stands for /', hidden: true } as const
+
+export const commands: Readonly<Record<string, Row>> = {
+  status: {
+    help: 'what the daemon is, how it is, what it keeps',
+    load: async () => (await import('./status.ts')).status,
+  },
+  networks: {
+    help: 'list networks',
+    load: async () => (await import('./networks.ts')).networks,
+  },
+  endpoints: {
+    help: 'list endpoints: the legs of containers in networks',
+    load: async () => (await import('./endpoints.ts')).endpoints,
+  },
+  ports: {
+    help: 'list published ports',
+    load: async () => (await import('./ports.ts')).ports,
+  },
+  diff: {
+    help: 'show what would be changed in the kernel, and change nothing; exit status 1 when there is something',
+    load: async () => (await import('./diff.ts')).diff,
+  },
+  settle: {
+    help: 'make the kernel agree with the records now',
+    flags: [{ flag: '--force', help: "also remove what carries weft's mark while there are no records at all" }],
+    load: async () => (await import('./settle.ts')).settle,
+  },
+  version: {
+    help: 'print the versions of this program and of the running daemon',
+    load: async () => (await import('./version.ts')).version,
+  },
+  install: {
+    help: 'make the daemon a service of systemd, and start it',
+    flags: [root],
+    load: async () => (await import('./install.ts')).install,
+  },
+  uninstall: {
+    help: 'stop the service and remove everything that weft made on this machine',
+    flags: [{ flag: '--force', help: 'also while containers use networks of weft: they lose them' }, root],
+    load: async () => (await import('./uninstall.ts')).uninstallWith(),
+  },
+}

@@ -1,0 +1,87 @@
+/**
+ * The one way to change a record. Growing: the kernel first, then the promise. Vanishing: the promise first, then the
+ * kernel. So the kernel may hold more than was promised, never less, and a crash at any point leaves only surplus.
+ */
+import type { Endpoint, Network } from '../drivers/driver.ts'
+import type { Family } from '../native/value/ip.ts'
+import type { Resource } from '../native/kernel/resource.ts'
+import { hostOwner, planEndpoint, planHost, planNetwork, type House } from './house.ts'
+import { endpointKey, networkKey } from './records.ts'
+
+export async function putNetwork(house: House, network: Network): Promise<void> {
+  house.arriving.set(network.id, network.driver)
+  try {
+    await followHost(house)
+    await grow(house, networkKey(network.id), planNetwork(house, network), () => house.records.putNetwork(network))
+  } finally {
+    house.arriving.delete(network.id)
+    // A network that could not be made takes the host plan back with it.
+    if (!house.records.network(network.id)) await followHost(house)
+  }
+}
+
+export async function removeNetwork(house: House, network: Network): Promise<void> {
+  for (const endpoint of house.records.endpointsOf(network.id)) await removeEndpoint(house, endpoint)
+  await house.records.removeNetwork(network.id)
+  await vanish(house, networkKey(network.id))
+  await followHost(house)
+}
+
+export async function putEndpoint(house: House, network: Network, endpoint: Endpoint): Promise<void> {
+  const owner = endpointKey(network.id, endpoint.id)
+  await grow(house, owner, planEndpoint(house, network, endpoint), () => house.records.putEndpoint(endpoint))
+}
+
+export async function removeEndpoint(house: House, endpoint: Endpoint): Promise<void> {
+  await house.records.removeEndpoint(endpoint)
+  await vanish(house, endpointKey(endpoint.networkId, endpoint.id))
+}
+
+/**
+ * Lets the host forward these families. Here the promise comes first: forwarding that is on without a record of who
+ * switched it on would stand open after a crash.
+ */
+export async function forward(house: House, families: readonly Family[]): Promise<void> {
+  await house.lanes.within(hostOwner, async () => {
+    const more = families.filter(family => !house.records.forwarded.includes(family))
+    if (more.length === 0) return
+    await house.records.noteForwarding([...house.records.forwarded, ...more])
+    house.facts = { ...house.facts, forwarded: house.records.forwarded }
+    await house.reconciler.set(hostOwner, planHost(house))
+  })
+}
+
+/** The host plan follows the networks and facts; its own lane, because every network shares it. */
+export async function followHost(house: House): Promise<void> {
+  await house.lanes.within(hostOwner, async () => {
+    const plan = planHost(house)
+    if (plan.length > 0) await house.reconciler.set(hostOwner, plan)
+    else await vanish(house, hostOwner)
+  })
+}
+
+async function grow(
+  house: House,
+  owner: string,
+  plan: readonly Resource[],
+  promise: () => Promise<void>,
+): Promise<void> {
+  const before = house.reconciler.wishOf(owner)
+  await house.reconciler.set(owner, plan)
+  try {
+    await promise()
+  } catch (cause) {
+    await house.reconciler.set(owner, before)
+    throw cause
+  }
+}
+
+/** The promise is gone already: what the kernel refuses to give up now is surplus, and settle's to remove. */
+async function vanish(house: House, owner: string): Promise<void> {
+  try {
+    await house.reconciler.drop(owner)
+  } catch (cause) {
+    house.log.warn({ owner, err: cause }, 'removal left something behind')
+    house.settleSoon('a removal failed')
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Background eyes: which endpoints are dead although nobody said so. The engine may forget an endpoint without a call
+ * (it crashed, or weftd was down); then its link is gone with its namespace, or the engine's list lacks it.
+ */
+import type { Endpoint, Evidence, Network } from '../drivers/driver.ts'
+import type { IfName } from '../native/kernel/resource.ts'
+import type { NetworkId } from '../plugin-api/ids.ts'
+import type { LeaseEntry } from '../ipam/records.ts'
+import { addressOf, contains, type Ip } from '../native/value/ip.ts'
+import { existsSync } from 'node:fs'
+import { driverOf, type House } from './house.ts'
+import { removeEndpoint } from './edit.ts'
+import type { Engine, EngineNetwork } from './engine.ts'
+
+/** The part of the IPAM that evidence speaks to. */
+export interface Leases {
+  leases(): readonly LeaseEntry[]
+  /** False: it ended, or was granted anew, since it was listed. */
+  drop(lease: LeaseEntry): Promise<boolean>
+}
+
+/** An engine stores an endpoint just after CreateEndpoint was answered: a younger one may be missing in its list. */
+const youngMs = 3_000
+/** Two looks at the engine's list, this far apart, before a created endpoint is given up. */
+const doubtMs = 2_000
+const leaseDoubtMs = 60_000
+/** Joined but never moved, and no namespace at its path. */
+const unmovedMs = 60_000
+
+export class Watch {
+  readonly #house: House
+  readonly #engine: Engine
+  readonly #leases: Leases
+  readonly #links: () => Promise<ReadonlySet<IfName>>
+  /** When the engine's list first lacked it, by endpoint or lease. */
+  readonly #missingSince = new Map<string, number>()
+  #timer: NodeJS.Timeout | undefined
+  #stopped = false
+  #engineLookAt = 0
+  /** As the engine last told, for people. */
+  readonly names = new Map<NetworkId, EngineNetwork>()
+
+  constructor(house: House, engine: Engine, leases: Leases, links: () => Promise<ReadonlySet<IfName>>) {
+    this.#house = house
+    this.#engine = engine
+    this.#leases = leases
+    this.#links = links
+  }
+
+  /** Drops endpoints whose link is gone. Asks nobody but the kernel, so that events may call it at once. */
+  async lookAtLinks(): Promise<void> {
+    const links = await this.#links()
+    const evidence: Evidence = { hasLink: name => links.has(name) }
+    for (const endpoint of this.#house.records.endpoints()) {
+      const network = this.#house.records.network(endpoint.networkId)
+      if (!network || endpoint.phase === 'created') continue
+      if (!driverOf(this.#house, network).alive(endpoint, evidence)) await this.#drop(endpoint, 'its link is gone')
+    }
+  }
+
+  start(settleSeconds: number): void {
+    const again = (): void => {
+      if (this.#stopped) return
+      this.#timer = setTimeout(() => {
+        this.#lookAtEngine(settleSeconds * 1000)
+          .catch((cause: unknown) => {
+            this.#house.log.debug({ err: cause }, 'no evidence from the engine')
+          })
+          .finally(again)
+      }, doubtMs)
+    }
+    again()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+  }
+
+  async #lookAtEngine(everyMs: number): Promise<void> {
+    const now = Date.now()
+    const doubtful = this.#house.records.endpoints().some(endpoint => isDoubtful(endpoint, now))
+    if (!doubtful && now - this.#engineLookAt < everyMs) return
+    this.#engineLookAt = now
+    if (!(await this.#engine.reachable())) return
+    const ours: EngineNetwork[] = []
+    for (const id of await this.#engine.networkIds()) {
+      const seen = await this.#engine.network(id)
+      const network = this.#house.records.network(id)
+      if (!seen) continue
+      if (seen.ipamDriver.startsWith('weft-')) ours.push(seen)
+      if (!network) continue
+      this.names.set(id, seen)
+      await this.#judge(network, seen)
+    }
+    await this.#judgeLeases(ours)
+  }
+
+  async #judge(network: Network, seen: EngineNetwork): Promise<void> {
+    for (const endpoint of this.#house.records.endpointsOf(network.id)) {
+      const lacking = isDoubtful(endpoint, Date.now()) && !seen.endpoints.has(endpoint.id)
+      if (this.#missing(`endpoint ${endpoint.id}`, lacking, doubtMs))
+        await this.#drop(endpoint, 'the engine does not know it')
+    }
+  }
+
+  /**
+   * A lease names no owner, so only two looks a minute apart end it, never one that an endpoint holds, and only in
+   * subnets that this engine uses: another engine may share the plugin directory.
+   */
+  async #judgeLeases(networks: readonly EngineNetwork[]): Promise<void> {
+    const subnets = networks.flatMap(network => network.subnets)
+    const listed = networks.flatMap(network => [...network.endpoints.values()].flatMap(({ addresses }) => addresses))
+    const held = this.#house.records.endpoints().flatMap(({ addresses }) => addresses.map(addressOf))
+    const used = new Set<Ip>([...listed, ...held])
+    for (const lease of this.#leases.leases()) {
+      const { pool, address, purpose } = lease
+      const judged = purpose === 'endpoint' && subnets.some(subnet => contains(subnet, address))
+      if (!this.#missing(`lease ${pool} ${address}`, judged && !used.has(address), leaseDoubtMs)) continue
+      if (await this.#leases.drop(lease))
+        this.#house.log.warn({ pool, address }, 'lease ended: the engine does not list its address')
+    }
+  }
+
+  /** True when something has been lacking for so long, over at least two looks. */
+  #missing(what: string, lacking: boolean, doubt: number): boolean {
+    const since = this.#missingSince.get(what)
+    if (!lacking) this.#missingSince.delete(what)
+    else if (since === undefined) this.#missingSince.set(what, Date.now())
+    else if (Date.now() - since >= doubt - 50) return this.#missingSince.delete(what)
+    return false
+  }
+
+  async #drop({ networkId, id }: Endpoint, why: string): Promise<void> {
+    await this.#house.lanes.run(networkId, async () => {
+      const current = this.#house.records.endpoint(networkId, id)
+      // It may have been joined, or removed by the engine, while we waited for our turn.
+      if (!current || (why === 'its link is gone' && (await this.#hasLink(current)))) return
+      await removeEndpoint(this.#house, current)
+      this.#house.log.warn({ network: networkId, endpoint: id, why }, 'endpoint given up')
+    })
+  }
+
+  async #hasLink(endpoint: Endpoint): Promise<boolean> {
+    const network = this.#house.records.network(endpoint.networkId)
+    const links = await this.#links()
+    return network !== undefined && driverOf(this.#house, network).alive(endpoint, { hasLink: name => links.has(name) })
+  }
+}
+
+/** Not in use by all that can be seen here: the engine's list decides. */
+function isDoubtful(endpoint: Endpoint, now: number): boolean {
+  const age = now - endpoint.changedAt
+  if (endpoint.phase === 'created') return age > youngMs
+  if (endpoint.phase === 'left') return age > youngMs
+  return age > unmovedMs && endpoint.sandboxKey !== undefined && !existsSync(endpoint.sandboxKey)
+}

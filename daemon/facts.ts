@@ -1,0 +1,60 @@
+/** What is true of this machine, read from the kernel. Nothing here changes anything. */
+import { readFileSync } from 'node:fs'
+import type { Facts, Marks } from '../drivers/driver.ts'
+import type { IfName } from '../native/kernel/resource.ts'
+import type { Nft } from '../native/nft/batch.ts'
+import { legacyFilters } from '../native/nft/legacy.ts'
+import type { LinkInfo } from '../native/rtnl/link.ts'
+import type { RouteInfo } from '../native/rtnl/route.ts'
+import type { Rtnl } from '../native/rtnl/rtnl.ts'
+import { lengthOf, type Cidr, type Family } from '../native/value/ip.ts'
+
+export interface Sources {
+  readonly rtnl: Rtnl
+  readonly nft: Nft
+  readonly marks: Marks
+}
+
+export async function gatherFacts({ rtnl, nft, marks }: Sources): Promise<Omit<Facts, 'forwarded'>> {
+  const [links, routes, filters, legacy] = await Promise.all([
+    rtnl.links(),
+    rtnl.routes(),
+    nft.foreignFilters(),
+    legacyFilters(),
+  ])
+  const foreign = links.filter(({ kind, alias }) => kind === 'bridge' && !alias?.startsWith('weft '))
+  return {
+    marks,
+    foreignBridges: foreign.map(({ name }) => name as IfName),
+    uplinks: uplinksOf(foreign, routes),
+    acceptHooks: [
+      ...filters.map(filter => ({ ...filter, backend: 'nft' as const })),
+      ...legacy.map(filter => ({ ...filter, backend: 'legacy' as const })),
+    ].flatMap(({ family, backend, drops, dockerUser }) => {
+      if (dockerUser) return [{ family, backend, chain: 'DOCKER-USER' }]
+      return drops ? [{ family, backend, chain: 'FORWARD' }] : []
+    }),
+  }
+}
+
+/** Subnets that routes of this host lead to: automatic pools keep clear of them. */
+export function routedSubnets(routes: readonly RouteInfo[]): readonly Cidr[] {
+  return routes.map(({ destination }) => destination).filter(destination => lengthOf(destination) > 0)
+}
+
+function uplinksOf(bridges: readonly LinkInfo[], routes: readonly RouteInfo[]): readonly IfName[] {
+  const ways = new Set(
+    routes.filter(({ destination }) => lengthOf(destination) === 0).flatMap(({ outInterfaces }) => outInterfaces),
+  )
+  return bridges.filter(({ index }) => ways.has(index)).map(({ name }) => name as IfName)
+}
+
+/** Of this boot; endpoints of another one have no links any more. */
+export function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+}
+
+export function forwards(family: Family): boolean {
+  const key = family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding'
+  return readFileSync(`/proc/sys/${key}`, 'utf8').trim() !== '0'
+}

@@ -1,0 +1,103 @@
+/** The wiring that every part of the daemon shares: records, facts, wishes, turns. */
+import type { Logger } from 'pino'
+import type { Driver, Endpoint, Facts, Network } from '../drivers/driver.ts'
+import type { Kernel } from '../native/kernel/kernel.ts'
+import type { Resource } from '../native/kernel/resource.ts'
+import type { NetworkId } from '../plugin-api/ids.ts'
+import { UserError } from '../plugin-api/answer.ts'
+import type { Family } from '../native/value/ip.ts'
+import { Lanes } from './lanes.ts'
+import { endpointKey, networkKey, type Records } from './records.ts'
+import { Reconciler } from './reconcile.ts'
+
+export const hostOwner = 'host'
+
+export interface House {
+  readonly records: Records
+  readonly kernel: Kernel
+  readonly reconciler: Reconciler
+  readonly lanes: Lanes
+  readonly drivers: Readonly<Record<string, Driver>>
+  readonly log: Logger
+  /** As last gathered; replaced whole. */
+  facts: Facts
+  /** Networks whose creation is under way: their driver's host plan must stand already. */
+  readonly arriving: Map<NetworkId, string>
+  /** May settle remove what nobody wishes? Not beside an empty store: see orphans.ts. */
+  sweeps: boolean
+  /** Reads the facts again. */
+  refresh(): Promise<void>
+  /** Does the host forward this family now, whoever switched it on? */
+  forwards(family: Family): boolean
+  /** Something is not as it should be: settle soon. */
+  settleSoon(why: string): void
+}
+
+export interface Parts {
+  readonly records: Records
+  readonly kernel: Kernel
+  readonly drivers: Readonly<Record<string, Driver>>
+  readonly log: Logger
+  /** What is true of the machine; `forwarded` comes from the records. */
+  readonly gather: () => Promise<Omit<Facts, 'forwarded'>>
+  readonly forwards: (family: Family) => boolean
+}
+
+/** Gathers the facts and notes every wish; the kernel is left alone until the first settle. */
+export async function openHouse({ gather, ...parts }: Parts): Promise<House> {
+  const read = async (): Promise<Facts> => ({ ...(await gather()), forwarded: parts.records.forwarded })
+  const house: House = {
+    ...parts,
+    reconciler: new Reconciler(parts.kernel),
+    lanes: new Lanes(),
+    facts: await read(),
+    arriving: new Map(),
+    sweeps: true,
+    async refresh() {
+      house.facts = await read()
+    },
+    settleSoon() {
+      // Until main gives it a settler.
+    },
+  }
+  wishAll(house)
+  return house
+}
+
+export function driverOf(house: House, network: Network): Driver {
+  return namedDriver(house, network.driver)
+}
+
+export function namedDriver(house: House, name: string): Driver {
+  const driver = house.drivers[name]
+  if (!driver) {
+    throw new UserError('DRIVER_OFF', `driver weft-${name} is switched off`, {
+      hint: "add it to weftd's setting drivers",
+    })
+  }
+  return driver
+}
+
+export function planHost(house: House): readonly Resource[] {
+  const used = new Set([...house.records.networks().map(({ driver }) => driver), ...house.arriving.values()])
+  return [...used].flatMap(name => namedDriver(house, name).planHost(house.facts))
+}
+
+export function planNetwork(house: House, network: Network): readonly Resource[] {
+  return driverOf(house, network).planNetwork(network, house.facts)
+}
+
+export function planEndpoint(house: House, network: Network, endpoint: Endpoint): readonly Resource[] {
+  return driverOf(house, network).planEndpoint(network, endpoint, house.facts)
+}
+
+/** Notes every wish that the records and facts make, without doing anything. */
+export function wishAll(house: House): void {
+  house.reconciler.wish(hostOwner, planHost(house))
+  for (const network of house.records.networks()) {
+    house.reconciler.wish(networkKey(network.id), planNetwork(house, network))
+    for (const endpoint of house.records.endpointsOf(network.id)) {
+      house.reconciler.wish(endpointKey(network.id, endpoint.id), planEndpoint(house, network, endpoint))
+    }
+  }
+}

@@ -1,0 +1,32 @@
+/** Turns: work of one lane runs one after the other, lanes run beside each other, and `alone` runs beside nothing. */
+export class Lanes {
+  readonly #tails = new Map<string, Promise<unknown>>()
+  /** `alone` waits for everything queued so far, and what comes later waits for `alone`. */
+  #gate: Promise<unknown> = Promise.resolve()
+
+  run<T>(lane: string, work: () => Promise<T>): Promise<T> {
+    return this.#queue(lane, Promise.all([this.#gate, this.#tails.get(lane)]).then(work))
+  }
+
+  /** A turn inside a turn of another lane. It must not wait for `alone`, which waits for the outer turn. */
+  within<T>(lane: string, work: () => Promise<T>): Promise<T> {
+    return this.#queue(lane, Promise.resolve(this.#tails.get(lane)).then(work))
+  }
+
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = Promise.all([this.#gate, ...this.#tails.values()]).then(work)
+    this.#gate = result.catch(() => undefined)
+    return result
+  }
+
+  #queue<T>(lane: string, result: Promise<T>): Promise<T> {
+    // A failed turn is its caller's to handle; the lane goes on.
+    const tail = result
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#tails.get(lane) === tail) this.#tails.delete(lane)
+      })
+    this.#tails.set(lane, tail)
+    return result
+  }
+}

@@ -1,0 +1,154 @@
+/** Keeps what is wished and makes the kernel agree with it. Nothing else changes the kernel. */
+import { changeFor, diff, surplus } from '../native/kernel/diff.ts'
+import type { Change, Kernel } from '../native/kernel/kernel.ts'
+import { describe, keyOf, type Observed, type Resource } from '../native/kernel/resource.ts'
+
+/** Two owners wish the same thing: two networks want one port, or a plan is wrong. */
+export class Claimed extends Error {
+  readonly key: string
+  readonly holder: string
+
+  constructor(key: string, holder: string) {
+    super(`${key} belongs to ${holder}`)
+    this.name = 'Claimed'
+    this.key = key
+    this.holder = holder
+  }
+}
+
+export interface Difference {
+  /** Absent: in the kernel, and nobody wishes it. */
+  readonly owner?: string
+  readonly changes: readonly Change[]
+}
+
+export interface Done {
+  readonly owner: string | undefined
+  readonly change: Change
+}
+
+export interface Settled {
+  readonly done: readonly Done[]
+  readonly failed: readonly { readonly owner: string; readonly text: string; readonly cause: unknown }[]
+}
+
+export class Reconciler {
+  readonly #kernel: Kernel
+  readonly #wishes = new Map<string, readonly Resource[]>()
+  readonly #owners = new Map<string, string>()
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel
+  }
+
+  /** Notes what an owner wishes without doing it: at start, before the first settle, and when facts change. */
+  wish(owner: string, plan: readonly Resource[]): void {
+    const seen = new Set<string>()
+    for (const key of plan.map(keyOf)) {
+      const holder = this.#owners.get(key) ?? owner
+      if (holder !== owner || seen.has(key)) throw new Claimed(key, holder)
+      seen.add(key)
+    }
+    for (const gone of this.#wishes.get(owner) ?? []) this.#owners.delete(keyOf(gone))
+    for (const key of plan.map(keyOf)) this.#owners.set(key, owner)
+    if (plan.length === 0) this.#wishes.delete(owner)
+    else this.#wishes.set(owner, plan)
+  }
+
+  wishOf(owner: string): readonly Resource[] {
+    return this.#wishes.get(owner) ?? []
+  }
+
+  ownerOf(key: string): string | undefined {
+    return this.#owners.get(key)
+  }
+
+  /** Is anything like that wished? */
+  some(like: (wish: Resource) => boolean): boolean {
+    return [...this.#wishes.values()].some(plan => plan.some(like))
+  }
+
+  /** Makes the owner's wish be `plan`. When it fails, the old wish stands and the kernel is as before. */
+  async set(owner: string, plan: readonly Resource[]): Promise<void> {
+    const old = this.wishOf(owner)
+    this.wish(owner, plan)
+    try {
+      await this.#kernel.apply(diff(plan, old))
+    } catch (cause) {
+      this.wish(owner, old)
+      await this.#undo(owner, [...old, ...plan])
+      throw cause
+    }
+  }
+
+  /** Removes all that the owner wished. The wish is gone whatever the kernel says; settle sweeps what is left. */
+  async drop(owner: string): Promise<void> {
+    const old = this.wishOf(owner)
+    this.wish(owner, [])
+    await this.#kernel.apply(diff([], old))
+  }
+
+  /** What would be changed now. */
+  async differences(): Promise<readonly Difference[]> {
+    const have = await this.#kernel.observe([...this.#wishes.values()].flat())
+    const owned = [...this.#wishes.keys()].map(owner => ({ owner, changes: this.#changesOf(owner, have) }))
+    const lost = { changes: surplus(have, key => this.#owners.has(key)) }
+    return [...this.#withElements(owned), lost].filter(({ changes }) => changes.length > 0)
+  }
+
+  /** Makes one difference go away; each change on its own, so that one failure does not stop the others. */
+  async mend({ owner, changes }: Difference): Promise<Settled> {
+    const done: Done[] = []
+    const failed: { owner: string; text: string; cause: unknown }[] = []
+    const steps = changes.some(replacesTable) ? [changes] : changes.map(change => [change])
+    for (const some of steps) {
+      const step = some.filter(change => this.#stillMeant(change))
+      try {
+        await this.#kernel.apply(step)
+        done.push(...step.map(change => ({ owner, change })))
+      } catch (cause) {
+        failed.push({ owner: owner ?? 'nobody', text: step.map(textOf).slice(0, 3).join(', '), cause })
+      }
+    }
+    return { done, failed }
+  }
+
+  /** Since the difference was read, a request may have changed what is wished. */
+  #stillMeant(change: Change): boolean {
+    return change.op === 'remove' ? !this.#owners.has(keyOf(change.have)) : this.#owners.has(keyOf(change.want))
+  }
+
+  #changesOf(owner: string, have: readonly Observed[]): readonly Change[] {
+    const there = new Map(have.map(({ resource }) => [keyOf(resource), resource]))
+    return this.wishOf(owner).flatMap(want => changeFor(want, there.get(keyOf(want))))
+  }
+
+  /** A table that is replaced loses its elements: those of every owner go into the same batch. */
+  #withElements(differences: readonly Difference[]): readonly Difference[] {
+    if (!differences.some(({ changes }) => changes.some(replacesTable))) return differences
+    const elements = [...this.#wishes.values()].flat().filter(resource => resource.type === 'element')
+    return differences.map(({ changes, ...rest }) => {
+      const others = changes.filter(change => change.op === 'remove' || change.want.type !== 'element')
+      const at = others.findIndex(replacesTable)
+      if (at < 0) return { ...rest, changes: others }
+      const refill = elements.map((want): Change => ({ op: 'create', want }))
+      return { ...rest, changes: [...others.slice(0, at + 1), ...refill, ...others.slice(at + 1)] }
+    })
+  }
+
+  async #undo(owner: string, touched: readonly Resource[]): Promise<void> {
+    const have = await this.#kernel.observe(touched)
+    const keys = new Set(touched.map(keyOf))
+    const left = surplus(have, key => !keys.has(key) || this.#owners.has(key))
+    const back = this.#changesOf(owner, have)
+    await this.mend({ owner, changes: [...left, ...back] })
+  }
+}
+
+export function textOf(change: Change): string {
+  return `${change.op} ${describe(change.op === 'remove' ? change.have : change.want)}`
+}
+
+function replacesTable(change: Change): boolean {
+  return change.op !== 'remove' && change.want.type === 'ruleset'
+}

@@ -1,0 +1,115 @@
+/** The records of this host: durable in the store, and all of them in memory, because one daemon owns them. */
+import type { Endpoint, Network } from '../drivers/driver.ts'
+import type { Store } from '../ipam/store.ts'
+import type { Family } from '../native/value/ip.ts'
+import type { EndpointId, NetworkId } from '../plugin-api/ids.ts'
+
+/** Families whose forwarding weft has switched on in this boot, key `host/forwarding`. */
+export interface Forwarding {
+  readonly bootId: string
+  readonly families: readonly Family[]
+}
+
+export const forwardingKey = 'host/forwarding'
+export const networkKey = (id: NetworkId): string => `network/${id}`
+export const endpointKey = (networkId: NetworkId, id: EndpointId): string => `endpoint/${networkId}/${id}`
+
+/** The network that an owner's record belongs to: `network/ID` and `endpoint/ID/...`. */
+export function networkIdOf(owner: string): string {
+  return owner.split('/')[1] ?? owner
+}
+
+export class Records {
+  readonly #store: Store
+  readonly #bootId: string
+  readonly #networks = new Map<NetworkId, Network>()
+  /** By network, so that the endpoints of one are found without looking at all. */
+  readonly #endpoints = new Map<NetworkId, Map<EndpointId, Endpoint>>()
+  #forwarding: Forwarding
+
+  private constructor(store: Store, bootId: string) {
+    this.#store = store
+    this.#bootId = bootId
+    this.#forwarding = { bootId, families: [] }
+  }
+
+  /** Reads everything, and drops what belonged to an earlier boot: links do not outlive it. */
+  static async load(store: Store, bootId: string): Promise<Records> {
+    const records = new Records(store, bootId)
+    for (const { value } of await store.list('network/')) {
+      const network = value as Network
+      records.#networks.set(network.id, network)
+    }
+    const stale: string[] = []
+    for (const { key, value } of await store.list('endpoint/')) {
+      const endpoint = value as Endpoint
+      if (endpoint.bootId === bootId && records.#networks.has(endpoint.networkId)) records.#noteEndpoint(endpoint)
+      else stale.push(key)
+    }
+    const forwarding = (await store.get(forwardingKey))?.value as Forwarding | undefined
+    if (forwarding?.bootId === bootId) records.#forwarding = forwarding
+    if (stale.length > 0) await store.commit(stale.map(key => ({ key })))
+    return records
+  }
+
+  get bootId(): string {
+    return this.#bootId
+  }
+
+  /** Families whose forwarding weft has switched on since boot. */
+  get forwarded(): readonly Family[] {
+    return this.#forwarding.families
+  }
+
+  network(id: NetworkId): Network | undefined {
+    return this.#networks.get(id)
+  }
+
+  networks(): readonly Network[] {
+    return [...this.#networks.values()]
+  }
+
+  endpoint(networkId: NetworkId, id: EndpointId): Endpoint | undefined {
+    return this.#endpoints.get(networkId)?.get(id)
+  }
+
+  endpointsOf(networkId: NetworkId): readonly Endpoint[] {
+    return [...(this.#endpoints.get(networkId)?.values() ?? [])]
+  }
+
+  endpoints(): readonly Endpoint[] {
+    return [...this.#endpoints.values()].flatMap(some => [...some.values()])
+  }
+
+  async putNetwork(network: Network): Promise<void> {
+    await this.#store.commit([{ key: networkKey(network.id), value: network }])
+    this.#networks.set(network.id, network)
+  }
+
+  async removeNetwork(id: NetworkId): Promise<void> {
+    await this.#store.commit([{ key: networkKey(id) }])
+    this.#networks.delete(id)
+    this.#endpoints.delete(id)
+  }
+
+  async putEndpoint(endpoint: Endpoint): Promise<void> {
+    await this.#store.commit([{ key: endpointKey(endpoint.networkId, endpoint.id), value: endpoint }])
+    this.#noteEndpoint(endpoint)
+  }
+
+  async removeEndpoint({ networkId, id }: Endpoint): Promise<void> {
+    await this.#store.commit([{ key: endpointKey(networkId, id) }])
+    this.#endpoints.get(networkId)?.delete(id)
+  }
+
+  async noteForwarding(families: readonly Family[]): Promise<void> {
+    const forwarding = { bootId: this.#bootId, families }
+    await this.#store.commit([{ key: forwardingKey, value: forwarding }])
+    this.#forwarding = forwarding
+  }
+
+  #noteEndpoint(endpoint: Endpoint): void {
+    const siblings = this.#endpoints.get(endpoint.networkId) ?? new Map<EndpointId, Endpoint>()
+    this.#endpoints.set(endpoint.networkId, siblings.set(endpoint.id, endpoint))
+  }
+}

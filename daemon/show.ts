@@ -1,0 +1,160 @@
+/** What the operator sees: the records and wishes, with the names that the engine told. */
+import { release } from 'node:os'
+import { ifName } from '../drivers/names.ts'
+import { addressOf, familyOf } from '../native/value/ip.ts'
+import type { Change } from '../native/kernel/kernel.ts'
+import { describe, keyOf } from '../native/kernel/resource.ts'
+import { UserError } from '../plugin-api/answer.ts'
+import type { Engine } from './engine.ts'
+import type { Watch } from './evidence.ts'
+import { planNetwork, type House } from './house.ts'
+import type { Orphans } from './orphans.ts'
+import type { Settler } from './settle.ts'
+import { version } from './version.ts'
+import type { DiffRow, PortRow, View } from './view.ts'
+
+export interface Shown {
+  readonly house: House
+  readonly settler: Settler
+  readonly engine: Engine
+  readonly watch: Watch
+  readonly leases: () => number
+  readonly tableOwner: boolean
+  readonly startedAt: number
+  readonly ready: () => boolean
+  readonly orphans: Orphans
+}
+
+export function viewOf(shown: Shown): View {
+  const { house, settler, engine, watch } = shown
+  const { records } = house
+
+  return {
+    ready: shown.ready,
+
+    async status() {
+      const { at, tookMs, changes, degraded } = settler.report
+      const orphans =
+        shown.orphans.found.length > 0
+          ? ["objects of weft without a record of them: remove them with 'weft settle --force'"]
+          : []
+      return {
+        version: version(),
+        pid: process.pid,
+        startedAt: shown.startedAt,
+        ready: shown.ready(),
+        drivers: Object.keys(house.drivers),
+        kernel: release(),
+        features: { tableOwner: shown.tableOwner },
+        counts: {
+          networks: records.networks().length,
+          endpoints: records.endpoints().length,
+          ports: records.endpoints().reduce((sum, { ports }) => sum + ports.length, 0),
+          leases: shown.leases(),
+        },
+        settle: { ...(at === 0 ? {} : { lastAt: at, lastMs: tookMs }), changes, degraded: [...degraded, ...orphans] },
+        engine: {
+          address: engine.address,
+          reachable: engine.version !== undefined,
+          ...(engine.version === undefined ? {} : { version: engine.version }),
+        },
+      }
+    },
+
+    async networks() {
+      return records.networks().map(network => {
+        const name = watch.names.get(network.id)?.name
+        const bridge = planNetwork(house, network).find(resource => resource.type === 'bridge')
+        return {
+          id: network.id,
+          driver: network.driver,
+          ...(name === undefined ? {} : { name }),
+          subnets: network.subnets.map(({ pool }) => pool),
+          gateways: network.subnets.flatMap(({ gateway }) => (gateway ? [addressOf(gateway)] : [])),
+          internal: network.internal,
+          ...(bridge ? { bridge: bridge.name } : {}),
+          endpoints: records.endpointsOf(network.id).length,
+        }
+      })
+    },
+
+    async endpoints() {
+      return records.endpoints().map(endpoint => {
+        const network = watch.names.get(endpoint.networkId)
+        const container = network?.endpoints.get(endpoint.id)?.container
+        return {
+          id: endpoint.id,
+          networkId: endpoint.networkId,
+          ...(network ? { networkName: network.name } : {}),
+          ...(container === undefined ? {} : { container }),
+          phase: endpoint.phase,
+          addresses: endpoint.addresses,
+          mac: endpoint.mac,
+          link: ifName('wv', endpoint.id),
+          ports: endpoint.ports.length,
+          since: endpoint.changedAt,
+        }
+      })
+    },
+
+    ports: () => portRows(shown),
+
+    async diff() {
+      const differences = await house.reconciler.differences()
+      return differences.flatMap(({ owner, changes }) => changes.map(change => rowOf(owner, change)))
+    },
+
+    async settle({ force }) {
+      if (shown.orphans.found.length > 0) {
+        if (!force) {
+          throw new UserError('ORPHANS', 'the kernel holds objects of weft, but the store has no record of them', {
+            hint: "if the state directory is right, remove them with 'weft settle --force'",
+          })
+        }
+        await shown.orphans.forget()
+      }
+      const { done, failed } = await settler.run()
+      return {
+        changes: done.map(({ owner, change }) => rowOf(owner, change)),
+        failed: failed.map(({ text, cause }) => ({
+          text,
+          error: cause instanceof Error ? cause.message : String(cause),
+        })),
+      }
+    },
+  }
+}
+
+/** A port is degraded while the socket that holds it, or the element that serves it, is missing. */
+async function portRows({ house, watch }: Shown): Promise<readonly PortRow[]> {
+  const missing = new Map<string, string>()
+  for (const { changes } of await house.reconciler.differences()) {
+    for (const change of changes) {
+      if (change.op !== 'remove') missing.set(keyOf(change.want), describe(change.want))
+    }
+  }
+  return house.records.endpoints().flatMap(endpoint =>
+    endpoint.ports.map((port): PortRow => {
+      const { protocol, hostAddress, hostPort, containerPort } = port
+      const reason = missing.get(keyOf({ type: 'port', protocol, address: hostAddress, port: hostPort }))
+      const container = watch.names.get(endpoint.networkId)?.endpoints.get(endpoint.id)?.container
+      const address = endpoint.addresses.find(cidr => familyOf(cidr) === familyOf(hostAddress))
+      return {
+        protocol,
+        hostAddress,
+        hostPort,
+        endpointId: endpoint.id,
+        containerAddress: address ? addressOf(address) : '',
+        containerPort,
+        ...(container === undefined ? {} : { container }),
+        state: reason === undefined ? 'ok' : 'degraded',
+        ...(reason === undefined ? {} : { reason: `missing: ${reason}` }),
+      }
+    }),
+  )
+}
+
+function rowOf(owner: string | undefined, change: Change): DiffRow {
+  const text = describe(change.op === 'remove' ? change.have : change.want)
+  return { op: change.op, ...(owner === undefined ? {} : { owner }), text }
+}

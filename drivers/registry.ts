@@ -1,0 +1,8 @@
+import type { Driver } from './driver.ts'
+import { bridgeDriver } from './bridge/index.ts'
+
+/** Every driver by its name; its socket is `weft-NAME.sock`. */
+export const drivers: Readonly<Record<string, Driver>> = {
+  // Options are read by the driver that they are handed back to: the one place where their type is not known.
+  bridge: bridgeDriver,
+}

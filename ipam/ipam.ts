@@ -1,0 +1,240 @@
+/**
+ * Pools and addresses as the engine asks for them. Nothing is answered before it is durable, and nothing that the engine
+ * was promised is given to anyone else. How a repeated request is told from a new one: docs/adr/0003-ipam-replay.md.
+ */
+import type { DefaultPool } from './defaults.ts'
+import type { Step } from './journal.ts'
+import type { Lease, LeaseEntry, PoolEntry, PoolRecord } from './records.ts'
+import type { Store } from './store.ts'
+import type { AddressWish, PoolWish } from './wish.ts'
+import type { Cidr, Family, Ip } from '../native/value/ip.ts'
+import type { PoolId } from '../plugin-api/ids.ts'
+import { randomBytes } from 'node:crypto'
+import { familyOf } from '../native/value/ip.ts'
+import { blocksFor, cutBlock, ulaPool } from './defaults.ts'
+import { Journal } from './journal.ts'
+import { Pool } from './pool.ts'
+import { leaseKey, poolIdOf, poolKey, readRecords, sessionKey, ulaKey } from './records.ts'
+import { addressesExhausted, cannotGrant, poolOverlap, poolsExhausted, unknownPool } from './refusals.ts'
+import { isSameGrant, isSamePool, readAddress, readPoolWish } from './wish.ts'
+
+export interface IpamOptions {
+  readonly store: Store
+  readonly defaultPools: readonly DefaultPool[]
+  /** Networks of the host that automatic pools keep clear of; a default route is none. */
+  readonly avoid?: () => readonly Cidr[]
+  /** Is this the address of an endpoint that is joined and alive? Then its release is a late one, by an owner before. */
+  readonly inUse?: (pool: PoolEntry, address: Ip) => boolean
+  /** Milliseconds since 1970. */
+  readonly now?: () => number
+}
+
+export class Ipam {
+  readonly #options: IpamOptions
+  readonly #journal: Journal
+  readonly #pools = new Map<PoolId, Pool>()
+  /** Lives of the engine that each client has seen begin. */
+  readonly #sessions = new Map<string, number>()
+  #ula: DefaultPool | undefined
+  /** The pool that was written last before the daemon ended, if nothing followed: its requester may not know of it. */
+  #unanswered: PoolId | undefined
+  #latest = 0
+
+  /** Reads what was promised before. */
+  static async restore(options: IpamOptions): Promise<Ipam> {
+    const ipam = new Ipam(options)
+    await ipam.#load()
+    return ipam
+  }
+
+  private constructor(options: IpamOptions) {
+    this.#options = options
+    this.#journal = new Journal(options.store)
+  }
+
+  /** GetCapabilities was asked: an engine begins, and may repeat each pool of this client once. */
+  async engineStarted(client: string): Promise<void> {
+    await this.#journal.run(() => {
+      const before = this.#sessions.get(client) ?? 0
+      this.#sessions.set(client, before + 1)
+      const undo = (): unknown => this.#sessions.set(client, before)
+      return { answer: undefined, writes: [{ key: sessionKey(client), value: before + 1 }], undo }
+    })
+  }
+
+  /** Throws UserError in the engine's words. */
+  async requestPool(wish: PoolWish): Promise<PoolEntry> {
+    return this.#journal.run(() => {
+      const read = readPoolWish(wish)
+      if (read.kind === 'any') return this.#cutPool(wish, read.family, read.length)
+      const { subnet, range } = read
+      const held = this.#pools.get(poolIdOf(subnet, range))
+      if (held && isSamePool(held.record, wish) && this.#mayRepeat(held)) return this.#repeatPool(held)
+      return this.#addPool(wish, { subnet, ...(range === undefined ? {} : { range }), automatic: false })
+    })
+  }
+
+  /** False: nothing was released, for it is unknown or an endpoint of it is alive. Its leases end with it. */
+  async releasePool(id: PoolId): Promise<boolean> {
+    return this.#journal.run(() => {
+      const pool = this.#pools.get(id)
+      if (!pool || this.#isAlive(pool)) return { answer: false, writes: [] }
+      this.#pools.delete(id)
+      const leases = [...pool.leases.keys()].map(address => ({ key: leaseKey(id, address) }))
+      const undo = (): unknown => this.#pools.set(id, pool)
+      return { answer: true, writes: [...leases, { key: poolKey(id) }], undo }
+    })
+  }
+
+  /** The address with the prefix length of its pool. Throws UserError in the engine's words. */
+  async requestAddress(id: PoolId, wish: AddressWish): Promise<Cidr> {
+    return this.#journal.run(() => {
+      const pool = this.#pools.get(id)
+      if (!pool) throw unknownPool(id)
+      const address = wish.address === undefined ? pool.choose(wish.purpose) : readAddress(wish.address)
+      if (address === undefined) throw addressesExhausted(pool)
+      const answer = pool.withLength(address)
+      const held = pool.leases.get(address)
+      if (held && isSameGrant(held, wish)) return { answer, writes: [] }
+      const obstacle = pool.obstacle(address)
+      if (obstacle !== undefined) throw cannotGrant(address, pool, obstacle)
+      const { purpose, mac } = wish
+      const lease: Lease = { purpose, ...(mac === undefined ? {} : { mac }), at: this.#time() }
+      pool.grant(address, lease)
+      const undo = (): void => {
+        pool.revoke(address)
+      }
+      return { answer, writes: [{ key: leaseKey(id, address), value: lease, expect: 0 }], undo }
+    })
+  }
+
+  /** False: nothing was released, for it is unknown or in use. A gateway is in use while any endpoint is alive. */
+  async releaseAddress(id: PoolId, text: string): Promise<boolean> {
+    return this.#journal.run(() => {
+      const address = readAddress(text)
+      const pool = this.#pools.get(id)
+      const lease = pool?.leases.get(address)
+      if (!pool || !lease) return { answer: false, writes: [] }
+      const inUse = lease.purpose === 'gateway' ? this.#isAlive(pool) : this.#inUse(pool, address)
+      return inUse ? { answer: false, writes: [] } : endLease(pool, address, lease)
+    })
+  }
+
+  /** Ends a pool that evidence speaks against. False: it ended, or was requested again, since it was listed. */
+  async dropPool({ id, at, session }: PoolEntry): Promise<boolean> {
+    const record = this.#pools.get(id)?.record
+    return record?.at === at && record.session === session ? this.releasePool(id) : false
+  }
+
+  /** Ends a lease that evidence speaks against. False: it ended, or was granted anew, since it was listed. */
+  async drop({ pool: id, address, at }: LeaseEntry): Promise<boolean> {
+    return this.#journal.run(() => {
+      const pool = this.#pools.get(id)
+      const lease = pool?.leases.get(address)
+      if (!pool || lease?.at !== at) return { answer: false, writes: [] }
+      return endLease(pool, address, lease)
+    })
+  }
+
+  pools(): readonly PoolEntry[] {
+    return [...this.#pools.values()].map(entryOf)
+  }
+
+  leases(): readonly LeaseEntry[] {
+    return [...this.#pools.values()].flatMap(pool =>
+      [...pool.leases].map(([address, lease]) => ({ pool: pool.id, address, ...lease })),
+    )
+  }
+
+  #mayRepeat(pool: Pool): boolean {
+    return pool.record.session < this.#sessionOf(pool.record.client) || pool.id === this.#unanswered
+  }
+
+  #repeatPool(pool: Pool): Step<PoolEntry> {
+    const before = pool.record
+    this.#unanswered = undefined
+    pool.record = { ...before, session: this.#sessionOf(before.client) }
+    const undo = (): void => {
+      pool.record = before
+    }
+    return { answer: entryOf(pool), writes: [{ key: poolKey(pool.id), value: pool.record }], undo }
+  }
+
+  #cutPool(wish: PoolWish, family: Family, length: number | undefined): Step<PoolEntry> {
+    let blocks = blocksFor(this.#options.defaultPools, family, length)
+    const own = family === 6 && !this.#options.defaultPools.some(pool => familyOf(pool.base) === 6)
+    if (own) {
+      // Kept when the commit fails: it is written again with every pool that is cut from it.
+      this.#ula ??= ulaPool(randomBytes(5))
+      blocks = blocksFor([this.#ula], family, length)
+    }
+    const taken = [...this.#pools.values()].map(pool => pool.record.subnet)
+    const subnet = cutBlock(blocks, [...taken, ...(this.#options.avoid?.() ?? [])])
+    if (subnet === undefined) throw poolsExhausted(blocks, family, taken.length)
+    const step = this.#addPool(wish, { subnet, automatic: true })
+    return own ? { ...step, writes: [...step.writes, { key: ulaKey, value: this.#ula }] } : step
+  }
+
+  #addPool(wish: PoolWish, part: Pick<PoolRecord, 'subnet' | 'range' | 'automatic'>): Step<PoolEntry> {
+    const holder = [...this.#pools.values()].find(pool => pool.overlaps(part.subnet))
+    if (holder) throw poolOverlap(part.subnet, holder)
+    const { client, options = {} } = wish
+    const session = this.#sessionOf(client)
+    const record = { ...part, family: familyOf(part.subnet), options, client, session, at: this.#time() }
+    const pool = new Pool(poolIdOf(part.subnet, part.range), record)
+    this.#pools.set(pool.id, pool)
+    const undo = (): unknown => this.#pools.delete(pool.id)
+    return { answer: entryOf(pool), writes: [{ key: poolKey(pool.id), value: record, expect: 0 }], undo }
+  }
+
+  #isAlive(pool: Pool): boolean {
+    return [...pool.leases].some(([address, lease]) => lease.purpose === 'endpoint' && this.#inUse(pool, address))
+  }
+
+  #inUse(pool: Pool, address: Ip): boolean {
+    return this.#options.inUse?.(entryOf(pool), address) ?? false
+  }
+
+  #sessionOf(client: string): number {
+    return this.#sessions.get(client) ?? 0
+  }
+
+  /** Now, but later than any time given before: it tells two leases of one address apart. */
+  #time(): number {
+    this.#latest = Math.max(this.#latest + 1, (this.#options.now ?? Date.now)())
+    return this.#latest
+  }
+
+  async #load(): Promise<void> {
+    const { store } = this.#options
+    const { pools, leases, sessions, ula } = await readRecords(store)
+    this.#ula = ula
+    for (const [client, session] of sessions) this.#sessions.set(client, session)
+    for (const { id, ...record } of pools) {
+      this.#pools.set(id, new Pool(id, record))
+      if (record.at > this.#latest) this.#unanswered = id
+      this.#latest = Math.max(this.#latest, record.at)
+    }
+    for (const { pool: id, address, ...lease } of leases.toSorted((one, other) => one.at - other.at)) {
+      if (lease.at > this.#latest) this.#unanswered = undefined
+      this.#latest = Math.max(this.#latest, lease.at)
+      const pool = this.#pools.get(id)
+      // A lease ends with its pool, in one commit; one without a pool is nobody's.
+      if (!pool) await store.commit([{ key: leaseKey(id, address) }])
+      else pool.grant(address, lease)
+      if (lease.purpose === 'endpoint') pool?.resumeAfter(address)
+    }
+  }
+}
+
+function entryOf(pool: Pool): PoolEntry {
+  return { id: pool.id, ...pool.record }
+}
+
+function endLease(pool: Pool, address: Ip, lease: Lease): Step<boolean> {
+  pool.revoke(address)
+  const undo = (): void => {
+    pool.grant(address, lease)
+  }
+  return { answer: true, writes: [{ key: leaseKey(pool.id, address) }], undo }
+}

@@ -1,0 +1,80 @@
+/** A kernel in memory for tests without rights: keeps resources, fails where it is told to, and prints what is left. */
+import type { Change, Kernel } from './kernel.ts'
+import { describe, keyOf, type Observed, type Resource } from './resource.ts'
+
+export class FakeKernel implements Kernel {
+  readonly #things = new Map<string, Resource>()
+  readonly #foreign = new Set<string>()
+  /** Changes applied since the start. */
+  steps = 0
+  #failAt: number | undefined
+
+  /** The n-th change from now on (0: the next one) fails, once. */
+  failOnceAt(step: number): void {
+    this.#failAt = this.steps + step
+  }
+
+  /** Something made by somebody else, or left over: with weft's mark unless `foreign`. */
+  put(resource: Resource, options: { readonly foreign?: boolean } = {}): void {
+    this.#things.set(keyOf(resource), resource)
+    if (options.foreign) this.#foreign.add(keyOf(resource))
+  }
+
+  /** Somebody else removes a thing. */
+  drop(key: string): void {
+    if (!this.#things.delete(key)) throw new Error(`the fake kernel has no ${key}`)
+  }
+
+  async observe(wishes: Iterable<Resource>): Promise<readonly Observed[]> {
+    const named = new Set([...wishes].map(keyOf))
+    return [...this.#things]
+      .map(([key, resource]) => ({ key, resource, foreign: this.#foreign.has(key) || resource.type === 'sysctl' }))
+      .filter(({ key, foreign }) => !foreign || named.has(key))
+  }
+
+  async apply(changes: readonly Change[]): Promise<void> {
+    for (const change of changes) {
+      if (this.#failAt === this.steps) {
+        this.#failAt = undefined
+        throw new Error(`the fake kernel was told to fail at ${change.op} ${describe(subject(change))}`)
+      }
+      this.steps += 1
+      this.#apply(change)
+    }
+  }
+
+  async idle(): Promise<void> {
+    // Nothing is ever under way here.
+  }
+
+  #apply(change: Change): void {
+    if (change.op === 'remove') {
+      this.#things.delete(keyOf(change.have))
+      if (change.have.type === 'bridge' || change.have.type === 'veth') this.#dropWithLink(change.have.name)
+      return
+    }
+    const key = keyOf(change.want)
+    if (change.op === 'create' && this.#things.has(key)) throw new Error(`the fake kernel has ${key} already`)
+    this.#things.set(key, change.want)
+  }
+
+  /** Addresses and switches vanish with their link. */
+  #dropWithLink(name: string): void {
+    for (const [key, resource] of this.#things) {
+      if (resource.type === 'address' && resource.link === name) this.#things.delete(key)
+      if (resource.type === 'sysctl' && resource.key.split('/').includes(name)) this.#things.delete(key)
+    }
+  }
+
+  /** One line per thing in the order of creation; switches of the whole host are left out, as they are never set back. */
+  toString(): string {
+    return [...this.#things.values()]
+      .filter(resource => resource.type !== 'sysctl' || /\/conf\/w/.test(resource.key))
+      .map(describe)
+      .join('\n')
+  }
+}
+
+function subject(change: Change): Resource {
+  return change.op === 'remove' ? change.have : change.want
+}

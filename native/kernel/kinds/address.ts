@@ -1,0 +1,18 @@
+/** Addresses of bridges. Mark: weft's address protocol number, which rtnl sets and kernels from 5.18 on keep. */
+import { ADDRESS_PROTOCOL } from '../../rtnl/rtnl.ts'
+import type { Address, IfName } from '../resource.ts'
+import type { Kind } from './kind.ts'
+
+export const address: Kind<Address> = {
+  async observe({ rtnl }, _wishes, links) {
+    const bridges = new Map(links.filter(({ kind }) => kind === 'bridge').map(({ index, name }) => [index, name]))
+    return (await rtnl.addresses()).flatMap(({ linkIndex, cidr, protocol }) => {
+      const name = bridges.get(linkIndex)
+      if (name === undefined) return []
+      return [{ resource: { type: 'address', link: name as IfName, cidr }, foreign: protocol !== ADDRESS_PROTOCOL }]
+    })
+  },
+  create: ({ rtnl }, { link, cidr }) => rtnl.addAddress(link, cidr),
+  update: ({ rtnl }, { link, cidr }) => rtnl.addAddress(link, cidr),
+  remove: ({ rtnl }, { link, cidr }) => rtnl.removeAddress(link, cidr),
+}

@@ -1,0 +1,30 @@
+/** Every sort of resource that is changed one at a time. Those of nftables are in nftables.ts. */
+import type { Resource } from '../resource.ts'
+import { legacyAccept } from './accept.ts'
+import { address } from './address.ts'
+import type { Kind } from './kind.ts'
+import { link } from './link.ts'
+import { port } from './port.ts'
+import { sysctl } from './sysctl.ts'
+
+export const kinds = { link, address, sysctl, port, legacyAccept } as const
+
+/** A kind is only ever handed resources of its own sort: the one place where that is not in the types. */
+export function kindOf(resource: Resource): Kind<Resource> {
+  switch (resource.type) {
+    case 'bridge':
+    case 'veth':
+      return link
+    case 'address':
+      return address
+    case 'sysctl':
+      return sysctl
+    case 'port':
+      return port
+    case 'accept':
+      return legacyAccept
+    case 'ruleset':
+    case 'element':
+      throw new TypeError(`${resource.type} is changed in batches`)
+  }
+}

@@ -1,0 +1,17 @@
+import type { HeldPort } from '../resource.ts'
+import type { Kind } from './kind.ts'
+
+export const port: Kind<HeldPort> = {
+  async observe({ ports }) {
+    return ports.list().map(resource => ({ resource, foreign: false }))
+  },
+  async create({ ports }, want) {
+    ports.hold(want)
+  },
+  async update({ ports }, want) {
+    ports.hold(want)
+  },
+  async remove({ ports }, have) {
+    ports.release(have)
+  },
+}

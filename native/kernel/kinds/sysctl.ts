@@ -1,0 +1,55 @@
+/** Kernel switches. They carry no mark, so only those that are wished are looked at, and none is ever set back. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { KernelError, asKernelError } from '../../netlink/errors.ts'
+import type { Observed, Sysctl } from '../resource.ts'
+import type { Kind } from './kind.ts'
+
+export const sysctl: Kind<Sysctl> = {
+  async observe(_machine, wishes) {
+    return wishes.flatMap((wish): readonly Observed[] => {
+      if (wish.type !== 'sysctl') return []
+      const value = read(wish)
+      return value === undefined ? [] : [{ resource: { ...wish, value }, foreign: true }]
+    })
+  },
+  async create(_machine, want) {
+    write(want)
+  },
+  async update(_machine, want) {
+    write(want)
+  },
+  async remove() {
+    // Its link takes it along; a switch of the whole host stays as it is, for others may rely on it by now.
+  },
+}
+
+function read({ key, value }: Sysctl): string | undefined {
+  try {
+    return readFileSync(`/proc/sys/${key}`, 'utf8').trim()
+  } catch (cause) {
+    const error = asKernelError(cause, 'read', key)
+    if (!(error instanceof KernelError) || error.errno !== 'ENOENT') throw error
+    // A kernel that runs without IPv6 has nothing to switch off, and what is wished of it holds.
+    return isMissingIpv6(key) ? value : undefined
+  }
+}
+
+function write({ key, value }: Sysctl): void {
+  if (isMissingIpv6(key)) return
+  try {
+    writeFileSync(`/proc/sys/${key}`, value)
+  } catch (cause) {
+    throw asKernelError(cause, 'set', key)
+  }
+}
+
+/** Booted with ipv6.disable=1. */
+function isMissingIpv6(key: string): boolean {
+  if (!key.startsWith('net/ipv6/')) return false
+  try {
+    readFileSync('/proc/net/if_inet6')
+    return false
+  } catch {
+    return true
+  }
+}

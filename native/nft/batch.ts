@@ -1,0 +1,195 @@
+/**
+ * Changes of nf_tables in one network namespace, through one socket. It has to be one: a table with an owner belongs to
+ * the socket that made it, and when that is closed, to nobody until the next one takes it over.
+ */
+import type { AcceptRule, Element, Ruleset } from '../kernel/resource.ts'
+import type { KernelError } from '../netlink/errors.ts'
+import { flags } from '../netlink/message.ts'
+import { request, type NetlinkSocket, type Request } from '../netlink/socket.ts'
+import {
+  accepting,
+  adding,
+  droppingTable,
+  filling,
+  loading,
+  removing,
+  textOf,
+  unaccepting,
+  type Member,
+  type Place,
+} from './member.ts'
+import {
+  batchBegin,
+  batchEnd,
+  batchHeader,
+  delTable,
+  destroyTable,
+  families,
+  newTable,
+  tableFlags,
+} from './messages.ts'
+import type { Hold } from './program.ts'
+import { NftReader } from './read.ts'
+
+export type NftOp =
+  /** The table's rules become these in one step, whatever they were. Elements that it has are kept, these are added. */
+  | { readonly op: 'replace'; readonly ruleset: Ruleset; readonly elements: readonly Element[] }
+  | { readonly op: 'delete'; readonly table: string }
+  | { readonly op: 'add' | 'remove'; readonly element: Element }
+  /** Rules in the `filter` tables of others, of `backend: 'nft'` only. */
+  | { readonly op: 'accept' | 'unaccept'; readonly rule: AcceptRule }
+
+const inet = { family: families.inet }
+/** Each ends with another errno at the latest; somebody else's changes come in between now and then. */
+const attempts = 20
+
+export class Nft extends NftReader {
+  readonly #wantOwner: boolean
+  #features: Hold | undefined
+
+  /**
+   * Takes over the socket (of protocol netfilter). `owner: false`: tables stay open to everybody. `features` are found
+   * out unless they are given; tests pretend to be on an older kernel.
+   */
+  constructor(socket: NetlinkSocket, options: { readonly owner: boolean; readonly features?: Hold }) {
+    super(socket)
+    this.#wantOwner = options.owner
+    this.#features = options.features
+  }
+
+  /** Should tables have an owner, and can they here? */
+  get owner(): boolean {
+    return this.#hold().owned
+  }
+
+  /**
+   * All operations or none. Adding what is there already and removing what is not are no errors. Rejects with
+   * KernelError that names the operation which was refused.
+   */
+  async commit(ops: readonly NftOp[]): Promise<void> {
+    if (ops.length === 0) return
+    // What is kept must be all there is when the batch arrives: nothing may have changed since it was read.
+    const replaces = ops.some(({ op }) => op === 'replace')
+    this.#hold()
+    for (let attempt = 1; ; attempt += 1) {
+      const generation = replaces ? this.generation() : undefined
+      const error = this.#sendAll(await this.#membersOf(ops), generation)
+      if (!error) return
+      if (error.errno !== 'ERESTART' || attempt === attempts) throw error
+    }
+  }
+
+  async #membersOf(ops: readonly NftOp[]): Promise<readonly Member[]> {
+    const members: Member[] = []
+    for (const op of ops) members.push(...(await this.#membersOfOne(op)))
+    return members
+  }
+
+  async #membersOfOne(op: NftOp): Promise<readonly Member[]> {
+    switch (op.op) {
+      case 'replace':
+        this.learn(op.ruleset)
+        return [loading(op.ruleset, this.#hold()), ...this.#fill([...(await this.#kept(op.ruleset)), ...op.elements])]
+      case 'delete':
+        return [droppingTable(op.table, this.#hold())]
+      case 'add':
+        return [adding(this.#placeOf(op.element), textOf(op.element), this.#hold())]
+      case 'remove':
+        return [removing(this.#placeOf(op.element), op.element.key, this.#hold())]
+      case 'accept':
+        return (await this.findAccept(op.rule)).length > 0 ? [] : [accepting(op.rule)]
+      case 'unaccept':
+        return (await this.findAccept(op.rule)).map(handle => unaccepting(op.rule, handle))
+    }
+  }
+
+  async #kept({ table, program }: Ruleset): Promise<readonly Element[]> {
+    const kept: Element[] = []
+    for (const set of Object.keys(program.sets)) {
+      const elements = await this.listElements(table, set)
+      kept.push(...elements.map((element): Element => ({ type: 'element', table, set, ...element })))
+    }
+    return kept
+  }
+
+  /** Of two elements with one key the later one counts. */
+  #fill(elements: readonly Element[]): readonly Member[] {
+    const bySet = Map.groupBy(elements, ({ set }) => set)
+    return [...bySet.values()].flatMap(group => {
+      const unique = [...new Map(group.map(element => [element.key, element])).values()]
+      return unique[0] ? [filling(this.#placeOf(unique[0]), unique.map(textOf))] : []
+    })
+  }
+
+  #placeOf({ table, set }: Element): Place {
+    return { table, set, shape: this.shapeOf(table, set) }
+  }
+
+  /** Some refusals have another way to the same end; what is left is the first one that has not. */
+  #sendAll(all: readonly Member[], generation: number | undefined): KernelError | undefined {
+    let members = all
+    while (members.length > 0) {
+      const { whole, refused } = this.#send(
+        members.flatMap(({ requests }) => requests),
+        generation,
+      )
+      if (whole) return whole
+      if (refused.size === 0) return undefined
+      const next: Member[] = []
+      for (const member of members) {
+        const error = member.requests.map(item => refused.get(item)).find(found => found !== undefined)
+        const instead = error && member.instead?.[error.errno]
+        if (error && !instead) return error
+        next.push(...(instead ? instead() : [member]))
+      }
+      members = next
+    }
+    return undefined
+  }
+
+  /** What was refused of a batch that therefore changed nothing. `whole`: as the batch that it is. */
+  #send(requests: readonly Request[], generation?: number): Refusals {
+    const about = { op: 'commit', object: 'nftables batch' }
+    const begin = request(batchBegin, batchHeader, { generation }, about)
+    const all = [begin, ...requests, request(batchEnd, batchHeader, {}, about)]
+    const results = this.socket.batchSync(all)
+    const refused = new Map<Request, KernelError>()
+    for (const [index, item] of all.entries()) {
+      const error = results[index]
+      if (error) refused.set(item, error)
+    }
+    return { whole: refused.get(begin), refused }
+  }
+
+  #hold(): Hold {
+    this.#features ??= this.#probe()
+    return this.#features
+  }
+
+  /** Tries both in batches that leave nothing. */
+  #probe(): Hold {
+    const name = `weft-probe-${this.socket.portId}`
+    const about = { op: 'probe', object: `table ${name}` }
+    const destroy = this.#allowed([request(destroyTable, inet, { name }, about)])
+    const held = { name, flags: tableFlags.owner | tableFlags.persist }
+    const owned =
+      this.#wantOwner &&
+      this.#allowed([
+        request(newTable, inet, held, { ...about, flags: flags.create | flags.excl }),
+        request(delTable, inet, { name }, about),
+      ])
+    return { owned, destroy }
+  }
+
+  #allowed(requests: readonly Request[]): boolean {
+    const refused = [...this.#send(requests).refused.values()]
+    const fatal = refused.find(({ errno }) => !['EOPNOTSUPP', 'EINVAL'].includes(errno))
+    if (fatal) throw fatal
+    return refused.length === 0
+  }
+}
+
+interface Refusals {
+  readonly whole: KernelError | undefined
+  readonly refused: ReadonlyMap<Request, KernelError>
+}

@@ -1,0 +1,114 @@
+/**
+ * The filter tables of the old iptables, which the kernel keeps apart from nf_tables. Changed by the host's own program
+ * only: a table travels as a whole, in a form that belongs to it.
+ */
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import type { AcceptRule } from '../kernel/resource.ts'
+import { KernelError } from '../netlink/errors.ts'
+import type { ForeignFilter } from './read.ts'
+
+const families = ['ip', 'ip6'] as const
+type Family = (typeof families)[number]
+
+/** Tables in use; reading them does not load any. */
+const namesFile = { ip: '/proc/net/ip_tables_names', ip6: '/proc/net/ip6_tables_names' } as const
+const programs = { ip: ['iptables-legacy', 'iptables'], ip6: ['ip6tables-legacy', 'ip6tables'] } as const
+/** Another program may hold the lock of the tables. */
+const lockSeconds = '5'
+const timeoutMs = 10_000
+/** iptables' exit status for "there is no such rule", "no such chain" and the like. */
+const notThere = 1
+
+/** Families whose old `filter` table is in use, and what it does. Rejects with KernelError when it cannot be read. */
+export async function legacyFilters(): Promise<readonly ForeignFilter[]> {
+  const found: ForeignFilter[] = []
+  for (const family of families) {
+    if (!(await isInUse(family))) continue
+    const { output } = await run(family, { op: 'list', object: `old ${family} filter table` }, ['-S'])
+    found.push({ family, drops: /^-P FORWARD DROP$/m.test(output), dockerUser: /^-N DOCKER-USER$/m.test(output) })
+  }
+  return found
+}
+
+export async function hasLegacyAccept(rule: AcceptRule): Promise<boolean> {
+  if (!(await isInUse(rule.family))) return false
+  const { status } = await run(rule.family, about('check', rule), ['-C', ...specification(rule)], notThere)
+  return status === 0
+}
+
+/** At the top of its chain, unless it is there already. Rejects with KernelError. */
+export async function insertLegacyAccept(rule: AcceptRule): Promise<void> {
+  if (await hasLegacyAccept(rule)) return
+  await run(rule.family, about('insert', rule), ['-I', ...specification(rule)])
+}
+
+/** All of them; none is no error. Rejects with KernelError. */
+export async function removeLegacyAccept(rule: AcceptRule): Promise<void> {
+  while (await hasLegacyAccept(rule)) {
+    await run(rule.family, about('remove', rule), ['-D', ...specification(rule)], notThere)
+  }
+}
+
+function specification({ chain, mark }: AcceptRule): readonly string[] {
+  const bits = `0x${mark.toString(16)}`
+  return [chain, '-m', 'mark', '--mark', `${bits}/${bits}`, '-j', 'ACCEPT']
+}
+
+interface About {
+  readonly op: string
+  readonly object: string
+}
+
+function about(op: string, { family, chain }: AcceptRule): About {
+  return { op, object: `accept rule in old ${family} filter ${chain}` }
+}
+
+async function isInUse(family: Family): Promise<boolean> {
+  try {
+    return (await readFile(namesFile[family], 'utf8')).split('\n').includes('filter')
+  } catch (error) {
+    // The kernel was built without the old tables.
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    throw error
+  }
+}
+
+interface Result {
+  /** undefined: killed, or it could not be started. */
+  readonly status: number | undefined
+  readonly code: string | undefined
+  readonly output: string
+  readonly complaint: string
+}
+
+async function run(family: Family, what: About, words: readonly string[], tolerated?: number): Promise<Result> {
+  const result = await spawn(await programOf(family, what), ['-w', lockSeconds, ...words])
+  if (result.status === 0 || (tolerated !== undefined && result.status === tolerated)) return result
+  const kernelText = result.complaint.trim() || `ended with ${result.status ?? 'a signal'}`
+  throw new KernelError({ ...what, errno: result.code ?? 'EIO', kernelText }, '')
+}
+
+/** `iptables` alone may be either kind; before 1.8 there was only this one, and it did not say so. */
+async function programOf(family: Family, what: About): Promise<string> {
+  for (const program of programs[family]) {
+    const { status, output } = await spawn(program, ['--version'])
+    if (status === 0 && !output.includes('nf_tables')) return program
+  }
+  const kernelText = `none of ${programs[family].join(', ')} is the old kind of iptables`
+  throw new KernelError({ ...what, errno: 'ENOENT', kernelText }, '')
+}
+
+function spawn(program: string, words: readonly string[]): Promise<Result> {
+  return new Promise(resolve => {
+    execFile(program, words, { timeout: timeoutMs }, (error, output, complaint) => {
+      const code = error?.code
+      resolve({
+        status: error ? (typeof code === 'number' ? code : undefined) : 0,
+        code: typeof code === 'string' ? code : undefined,
+        output,
+        complaint,
+      })
+    })
+  })
+}

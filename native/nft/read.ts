@@ -1,0 +1,151 @@
+/** What nf_tables holds in one network namespace. */
+import type { AcceptRule, Ruleset, SetShape } from '../kernel/resource.ts'
+import { KernelError } from '../netlink/errors.ts'
+import type { NetlinkSocket } from '../netlink/socket.ts'
+import { isAcceptRule } from './accept.ts'
+import { toText, type TextElement } from './elements.ts'
+import {
+  elementFlags,
+  families,
+  getChain,
+  getElements,
+  getGeneration,
+  getRule,
+  getSet,
+  getTable,
+  newSet,
+  set as setAttributes,
+  tableFlags,
+} from './messages.ts'
+import { commentInUserdata, digestInComment } from './program.ts'
+
+export interface TableState {
+  /** Of the rule set that was loaded; undefined when it was not weft, or when somebody has changed it since. */
+  readonly digest: string | undefined
+  /** Is this socket the one that alone may change the table? */
+  readonly owned: boolean
+  readonly persist: boolean
+}
+
+/** What another firewall does with forwarded packets. */
+export interface ForeignFilter {
+  readonly family: 'ip' | 'ip6'
+  /** Policy of FORWARD is drop. */
+  readonly drops: boolean
+  /** The engine's chain for rules of others exists. */
+  readonly dockerUser: boolean
+}
+
+const inet = { family: families.inet }
+
+export class NftReader implements AsyncDisposable {
+  protected readonly socket: NetlinkSocket
+  readonly #rulesets = new Map<string, Ruleset>()
+
+  constructor(socket: NetlinkSocket) {
+    this.socket = socket
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.socket[Symbol.asyncDispose]()
+  }
+
+  /** Shapes of the sets of a table, and what its chains should hold. Loading a rule set does the same. */
+  learn(ruleset: Ruleset): void {
+    this.#rulesets.set(ruleset.table, ruleset)
+  }
+
+  /** undefined: there is no such table. */
+  async readTable(table: string): Promise<TableState | undefined> {
+    const about = { op: 'read', object: `table ${table}`, absent: ['ENOENT'] }
+    const found = this.socket.requestSync(getTable, inet, { name: table }, about)?.attrs
+    if (!found) return undefined
+    const bits = found.flags ?? 0
+    const owned = (bits & tableFlags.owner) !== 0 && found.owner === this.socket.portId
+    const comment = found.userdata && commentInUserdata(found.userdata)
+    const digest = comment === undefined ? undefined : digestInComment(comment)
+    const intact = owned || ((bits & tableFlags.dormant) === 0 && (await this.#isIntact(table)))
+    return { digest: intact ? digest : undefined, owned, persist: (bits & tableFlags.persist) !== 0 }
+  }
+
+  /** None when there is no such set, or one of another shape: from another version of the rules. */
+  async listElements(table: string, set: string): Promise<readonly TextElement[]> {
+    const shape = this.shapeOf(table, set)
+    if (!this.#hasShape(table, set)) return []
+    const about = { op: 'list', object: `set ${set}` }
+    const found = await absentIsEmpty(this.socket.dump(getElements, inet, { table, set }, about))
+    const raw = found.flatMap(({ attrs }) => attrs.elements ?? [])
+    return toText(
+      shape,
+      raw.flatMap(({ key, data, flags: bits = 0 }) => {
+        const end = (bits & elementFlags.intervalEnd) !== 0
+        return key?.value ? [{ key: key.value, ...(data?.value && { data: data.value }), end }] : []
+      }),
+    )
+  }
+
+  /** `filter` tables as iptables-nft makes them. */
+  async foreignFilters(): Promise<readonly ForeignFilter[]> {
+    const chains = await this.socket.dump(getChain, {}, {}, { op: 'list', object: 'chains' })
+    return (['ip', 'ip6'] as const).flatMap(family => {
+      const own = chains.filter(({ header, attrs }) => header.family === families[family] && attrs.table === 'filter')
+      const forward = own.find(({ attrs }) => attrs.name === 'FORWARD' && attrs.hook)
+      if (!forward) return []
+      const dockerUser = own.some(({ attrs }) => attrs.name === 'DOCKER-USER')
+      return [{ family, drops: forward.attrs.policy === 0, dockerUser }]
+    })
+  }
+
+  /** Handles of this rule in its chain; iptables-nft may have written it anew. */
+  async findAccept({ family, chain, mark }: AcceptRule): Promise<readonly bigint[]> {
+    const header = { family: families[family] }
+    const about = { op: 'list', object: `rules of ${family} filter ${chain}` }
+    const rules = await absentIsEmpty(this.socket.dump(getRule, header, { table: 'filter', chain }, about))
+    return rules.flatMap(({ attrs: { handle, expressions } }) =>
+      handle !== undefined && expressions && isAcceptRule(expressions, mark) ? [handle] : [],
+    )
+  }
+
+  /** Number of the last change to any table. */
+  protected generation(): number {
+    return this.socket.requestSync(getGeneration, {}, {}, { op: 'read', object: 'generation' })?.attrs.id ?? 0
+  }
+
+  protected shapeOf(table: string, set: string): SetShape {
+    const shape = this.#rulesets.get(table)?.program.sets[set]
+    if (!shape) throw new TypeError(`no set ${set} is known in table ${table}`)
+    return shape
+  }
+
+  #hasShape(table: string, set: string): boolean {
+    const about = { op: 'read', object: `set ${set}`, absent: ['ENOENT'] }
+    const have = this.socket.requestSync(getSet, inet, { table, name: set }, about)?.attrs
+    const want = this.#rulesets
+      .get(table)
+      ?.program.messages.filter(({ type }) => type === newSet.type)
+      .map(({ attrs }) => setAttributes.decode(Buffer.from(attrs, 'base64')))
+      .find(({ name }) => name === set)
+    const same = (['flags', 'keyType', 'keyLength', 'dataType', 'dataLength'] as const).every(
+      name => have?.[name] === want?.[name],
+    )
+    return have !== undefined && same
+  }
+
+  /** Without an owner anybody can take rules out of the table; then the numbers differ. */
+  async #isIntact(table: string): Promise<boolean> {
+    const program = this.#rulesets.get(table)?.program
+    if (!program) return true
+    const about = { op: 'list', object: `rules of table ${table}` }
+    const rules = await absentIsEmpty(this.socket.dump(getRule, inet, { table }, about))
+    return rules.length === program.messages.filter(({ type }) => type === getRule.reply).length
+  }
+}
+
+async function absentIsEmpty<T>(dump: Promise<readonly T[]>): Promise<readonly T[]> {
+  try {
+    return await dump
+  } catch (error) {
+    if (error instanceof KernelError && error.errno === 'ENOENT') return []
+    throw error
+  }
+}

@@ -1,0 +1,117 @@
+/** Wishes about links and addresses as messages. */
+import { flags } from '../netlink/message.ts'
+import { request, type Request } from '../netlink/socket.ts'
+import { addressOf, familyOf, lengthOf, type Cidr } from '../value/ip.ts'
+import type { Mac } from '../value/mac.ts'
+import { delAddress, IFA_F_NODAD, newAddress } from './addr.ts'
+import { IFF_UP } from './ifinfomsg.ts'
+import { delLink, getLink, newLink, setLink, SKIP_STATS } from './link.ts'
+
+/** IFA_PROTO of addresses that weft adds. */
+export const ADDRESS_PROTOCOL = 0x57
+const families = { 4: 2, 6: 10 } as const
+const createOnly = flags.create | flags.excl
+const up = { flags: IFF_UP, change: IFF_UP }
+
+export interface BridgeSpec {
+  readonly name: string
+  readonly mac?: Mac | undefined
+  /** Without it the bridge follows its ports. */
+  readonly mtu?: number | undefined
+  readonly alias: string
+}
+
+export interface VethSpec {
+  readonly name: string
+  readonly mac: Mac
+  readonly mtu?: number | undefined
+  /** Name of the bridge. */
+  readonly master: string
+  readonly isolated: boolean
+  readonly hairpin: boolean
+  readonly alias: string
+  readonly peer: { readonly name: string; readonly mac: Mac; readonly mtu?: number | undefined }
+}
+
+export interface LinkChange {
+  readonly mtu?: number | undefined
+  readonly mac?: Mac | undefined
+  readonly alias?: string | undefined
+  readonly up?: boolean | undefined
+  /** Name of the bridge. */
+  readonly master?: string | undefined
+  readonly isolated?: boolean | undefined
+  readonly hairpin?: boolean | undefined
+}
+
+/** Birth, and what cannot be given at birth. */
+export type Creation = readonly [birth: Request, rest: Request]
+
+export function createBridge({ name, mac, mtu, alias }: BridgeSpec): Creation {
+  const about = { op: 'create', object: `bridge ${name}` }
+  const birth = { ifname: name, address: mac, mtu, linkinfo: { kind: 'bridge' } }
+  return [
+    request(newLink, up, birth, { ...about, flags: createOnly }),
+    // Without the second MTU the bridge would follow its ports all the same.
+    request(setLink, {}, { ifname: name, mtu, alias }, about),
+  ]
+}
+
+export function createVeth(spec: VethSpec, masterIndex: number): Creation {
+  const about = { op: 'create', object: `veth ${spec.name}` }
+  const { name: ifname, mac: address, mtu, alias } = spec
+  const peer = { header: {}, attrs: { ifname: spec.peer.name, address: spec.peer.mac, mtu: spec.peer.mtu } }
+  const birth = { ifname, address, mtu, master: masterIndex, linkinfo: { kind: 'veth', data: { peer } } }
+  return [
+    request(newLink, up, birth, { ...about, flags: createOnly }),
+    request(newLink, {}, { ifname, alias, linkinfo: port(spec) }, about),
+  ]
+}
+
+export function changeLink(name: string, change: LinkChange, masterIndex: number | undefined): readonly Request[] {
+  const about = { op: 'change', object: `link ${name}` }
+  const { mtu, mac: address, alias, isolated, hairpin } = change
+  const header = change.up === undefined ? {} : { flags: change.up ? IFF_UP : 0, change: IFF_UP }
+  const first = request(setLink, header, { ifname: name, mtu, address, alias, master: masterIndex }, about)
+  if (isolated === undefined && hairpin === undefined) return [first]
+  return [first, request(newLink, {}, { ifname: name, linkinfo: port(change) }, about)]
+}
+
+function port({ isolated, hairpin }: Pick<LinkChange, 'isolated' | 'hairpin'>): {
+  readonly slaveKind: string
+  readonly slaveData: { readonly isolated: boolean | undefined; readonly hairpin: boolean | undefined }
+} {
+  return { slaveKind: 'bridge', slaveData: { hairpin, isolated } }
+}
+
+export function readLink(name: string): Request {
+  return request(getLink, {}, { ifname: name, extMask: SKIP_STATS }, { op: 'read', object: `link ${name}` })
+}
+
+/** For the lane of removals. */
+export const removal = {
+  setGroup: (name: string, group: number): Request =>
+    request(setLink, {}, { ifname: name, group }, { op: 'remove', object: `link ${name}` }),
+  removeGroup: (group: number): Request =>
+    request(delLink, {}, { group }, { op: 'remove', object: `links of group ${group}` }),
+  remove: (name: string): Request => request(delLink, {}, { ifname: name }, { op: 'remove', object: `link ${name}` }),
+}
+
+/** Usable at once, without the search for a duplicate. */
+export function addAddress(link: string, index: number, cidr: Cidr): Request {
+  const about = { op: 'add', object: `address ${cidr} on ${link}`, flags: createOnly }
+  const local = addressOf(cidr)
+  const noSearch = familyOf(cidr) === 6 ? IFA_F_NODAD : undefined
+  const attributes = { local, address: local, flags: noSearch, protocol: ADDRESS_PROTOCOL }
+  return request(newAddress, addressHeader(cidr, index), attributes, about)
+}
+
+export function removeAddress(link: string, index: number, cidr: Cidr): Request {
+  const about = { op: 'remove', object: `address ${cidr} on ${link}` }
+  const local = addressOf(cidr)
+  return request(delAddress, addressHeader(cidr, index), { local, address: local }, about)
+}
+
+function addressHeader(cidr: Cidr, index: number): Readonly<Record<'family' | 'prefixLength' | 'index', number>> {
+  return { family: families[familyOf(cidr)], prefixLength: lengthOf(cidr), index }
+}

@@ -1,0 +1,156 @@
+/** The only routing table: what the engine may call, the shape of its request, and who answers. */
+import type { TSchema } from 'typebox'
+import { UserError } from './answer.ts'
+import { ReleaseAddress, ReleasePool, RequestAddress, RequestPool } from './ipam.ts'
+import type { RequestAddressAnswer, RequestPoolAnswer } from './ipam.ts'
+import {
+  CreateEndpoint,
+  CreateNetwork,
+  DeleteNetwork,
+  EndpointCall,
+  GwAllocCheck,
+  Join,
+  ProgramExternalConnectivity,
+} from './network.ts'
+import type { CreateEndpointAnswer, EndpointOperInfoAnswer, GwAllocCheckAnswer, JoinAnswer } from './network.ts'
+import { parse } from './read.ts'
+import type { Parsed } from './schema.ts'
+
+/** Removals are idempotent: they may come twice, late, or for something never seen, and are then answered `{}`. */
+export interface NetworkHandlers {
+  gwAllocCheck(request: GwAllocCheck): Promise<GwAllocCheckAnswer>
+  createNetwork(request: CreateNetwork): Promise<void>
+  deleteNetwork(request: DeleteNetwork): Promise<void>
+  createEndpoint(request: CreateEndpoint): Promise<CreateEndpointAnswer>
+  endpointOperInfo(request: EndpointCall): Promise<EndpointOperInfoAnswer>
+  join(request: Join): Promise<JoinAnswer>
+  leave(request: EndpointCall): Promise<void>
+  deleteEndpoint(request: EndpointCall): Promise<void>
+  programExternalConnectivity(request: ProgramExternalConnectivity): Promise<void>
+  revokeExternalConnectivity(request: EndpointCall): Promise<void>
+}
+
+export interface IpamHandlers {
+  /** Capabilities are asked once in an engine's life, before anything is repeated. */
+  engineStarted(): Promise<void>
+  requestPool(request: RequestPool): Promise<RequestPoolAnswer>
+  releasePool(request: ReleasePool): Promise<void>
+  requestAddress(request: RequestAddress): Promise<RequestAddressAnswer>
+  releaseAddress(request: ReleaseAddress): Promise<void>
+}
+
+/** What one socket serves; `network` is absent on an IPAM-only one. */
+export interface Handlers {
+  readonly network?: NetworkHandlers
+  readonly ipam: IpamHandlers
+}
+export type Half = 'network' | 'ipam'
+
+export interface Method {
+  /** Absent: every socket serves it. */
+  readonly half?: Half
+  /** `required`: the engine repeats a broken call without its body, and such a call must do nothing. */
+  readonly body: 'required' | 'ignored'
+  /** `json` is undefined when the body is ignored; an undefined answer stands for `{}`. Throws UserError. */
+  answer(handlers: Handlers, json: unknown): Promise<unknown>
+}
+
+export const addressSpaces = { local: 'weft-local', global: 'weft-global' } as const
+
+export const methods: Readonly<Record<string, Method>> = {
+  'Plugin.Activate': {
+    body: 'ignored',
+    answer: async handlers => ({ Implements: [...(handlers.network ? ['NetworkDriver'] : []), 'IpamDriver'] }),
+  },
+  'NetworkDriver.GetCapabilities': constant('network', {
+    // `global` would be refused for a socket plugin in swarm mode, and 20.10 refuses it without a swarm as well.
+    Scope: 'local',
+    ConnectivityScope: 'local',
+    GwAllocChecker: true,
+  }),
+  'NetworkDriver.GwAllocCheck': network('GwAllocCheck', GwAllocCheck, (h, request) => h.gwAllocCheck(request)),
+  'NetworkDriver.CreateNetwork': network('CreateNetwork', CreateNetwork, (h, request) => h.createNetwork(request)),
+  'NetworkDriver.DeleteNetwork': network('DeleteNetwork', DeleteNetwork, (h, request) => h.deleteNetwork(request)),
+  'NetworkDriver.CreateEndpoint': network('CreateEndpoint', CreateEndpoint, (h, request) => h.createEndpoint(request)),
+  'NetworkDriver.EndpointOperInfo': network('EndpointOperInfo', EndpointCall, (h, request) =>
+    h.endpointOperInfo(request),
+  ),
+  'NetworkDriver.Join': network('Join', Join, (h, request) => h.join(request)),
+  'NetworkDriver.Leave': network('Leave', EndpointCall, (h, request) => h.leave(request)),
+  'NetworkDriver.DeleteEndpoint': network('DeleteEndpoint', EndpointCall, (h, request) => h.deleteEndpoint(request)),
+  'NetworkDriver.ProgramExternalConnectivity': network(
+    'ProgramExternalConnectivity',
+    ProgramExternalConnectivity,
+    (h, request) => h.programExternalConnectivity(request),
+  ),
+  'NetworkDriver.RevokeExternalConnectivity': network('RevokeExternalConnectivity', EndpointCall, (h, request) =>
+    h.revokeExternalConnectivity(request),
+  ),
+  // Sent to every plugin when a swarm begins; of no use without one.
+  'NetworkDriver.DiscoverNew': constant('network', {}),
+  'NetworkDriver.DiscoverDelete': constant('network', {}),
+  'NetworkDriver.AllocateNetwork': swarmOnly(),
+  'NetworkDriver.FreeNetwork': swarmOnly(),
+
+  // We want the MAC to tell an endpoint's address from a reserved one, and the replay to repair a lost lease.
+  'IpamDriver.GetCapabilities': {
+    half: 'ipam',
+    body: 'ignored',
+    async answer({ ipam: handlers }) {
+      await handlers.engineStarted()
+      return { RequiresMACAddress: true, RequiresRequestReplay: true }
+    },
+  },
+  'IpamDriver.GetDefaultAddressSpaces': constant('ipam', {
+    LocalDefaultAddressSpace: addressSpaces.local,
+    GlobalDefaultAddressSpace: addressSpaces.global,
+  }),
+  'IpamDriver.RequestPool': ipam('RequestPool', RequestPool, (h, request) => h.requestPool(request)),
+  'IpamDriver.ReleasePool': ipam('ReleasePool', ReleasePool, (h, request) => h.releasePool(request)),
+  'IpamDriver.RequestAddress': ipam('RequestAddress', RequestAddress, (h, request) => h.requestAddress(request)),
+  'IpamDriver.ReleaseAddress': ipam('ReleaseAddress', ReleaseAddress, (h, request) => h.releaseAddress(request)),
+}
+
+function network<S extends TSchema>(
+  name: string,
+  shape: S,
+  run: (handlers: NetworkHandlers, request: Parsed<S>) => Promise<unknown>,
+): Method {
+  return {
+    half: 'network',
+    body: 'required',
+    async answer(handlers, json) {
+      const request = parse(name, shape, json)
+      if (!handlers.network) throw new TypeError(`${name} on a socket without the network half`)
+      return run(handlers.network, request)
+    },
+  }
+}
+
+function ipam<S extends TSchema>(
+  name: string,
+  shape: S,
+  run: (handlers: IpamHandlers, request: Parsed<S>) => Promise<unknown>,
+): Method {
+  return {
+    half: 'ipam',
+    body: 'required',
+    answer: async (handlers, json) => run(handlers.ipam, parse(name, shape, json)),
+  }
+}
+
+function constant(half: Half, answer: object): Method {
+  return { half, body: 'ignored', answer: async () => answer }
+}
+
+function swarmOnly(): Method {
+  return {
+    half: 'network',
+    body: 'ignored',
+    async answer() {
+      throw new UserError('SWARM_ONLY', 'weft makes networks of one host, not swarm networks', {
+        hint: 'create the network without --scope swarm',
+      })
+    },
+  }
+}

@@ -1,0 +1,129 @@
+import type { Store, Write } from '../../../ipam/store.ts'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Journal } from '../../../ipam/journal.ts'
+
+/** Shows each commit, and lets the test say when and how it ends. */
+class SlowStore implements Store {
+  readonly commits: { readonly writes: readonly Write[]; end(cause?: Error): Promise<void> }[] = []
+
+  async get(): Promise<undefined> {
+    return undefined
+  }
+
+  async list(): Promise<readonly []> {
+    return []
+  }
+
+  commit(writes: readonly Write[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = async (cause?: Error): Promise<void> => {
+        if (cause) reject(cause)
+        else resolve()
+        await new Promise(setImmediate)
+      }
+      this.commits.push({ writes, end })
+    })
+  }
+}
+
+test('journal: answers when the writes are durable, not before', async () => {
+  const store = new SlowStore()
+  const told: string[] = []
+  const done = new Journal(store)
+    .run(() => ({ answer: 'granted', writes: [{ key: 'a', value: 1 }] }))
+    .then(answer => told.push(answer))
+  await new Promise(setImmediate)
+  assert.equal(told, [])
+  await store.commits[0]?.end()
+  await done
+  assert.equal(told, ['granted'])
+})
+
+test('journal: requests that wait share the next commit, in their order', async () => {
+  const store = new SlowStore()
+  const journal = new Journal(store)
+  const decided: number[] = []
+  const all = Promise.all(
+    [1, 2, 3].map(number =>
+      journal.run(() => {
+        decided.push(number)
+        return { answer: number, writes: [{ key: String(number), value: number }] }
+      }),
+    ),
+  )
+  assert.equal(decided, [1], 'nothing is decided on what is not yet promised')
+  await store.commits[0]?.end()
+  assert.equal(decided, [1, 2, 3])
+  assert.equal(
+    store.commits.map(({ writes }) => writes.map(({ key }) => key)),
+    [['1'], ['2', '3']],
+  )
+  await store.commits[1]?.end()
+  assert.equal(await all, [1, 2, 3])
+})
+
+test('journal: a failed commit takes back its decisions, the last first, and tells each caller', async () => {
+  const store = new SlowStore()
+  const journal = new Journal(store)
+  const undone: number[] = []
+  const outcomes = Promise.allSettled(
+    [1, 2, 3].map(number =>
+      journal.run(() => ({ answer: number, writes: [{ key: 'k', value: number }], undo: () => undone.push(number) })),
+    ),
+  )
+  await store.commits[0]?.end()
+  await store.commits[1]?.end(new Error('disk full'))
+  assert.equal(
+    (await outcomes).map(({ status }) => status),
+    ['fulfilled', 'rejected', 'rejected'],
+  )
+  assert.equal(undone, [3, 2])
+  const next = journal.run(() => ({ answer: 'goes on', writes: [{ key: 'k', value: 4 }] }))
+  await store.commits[2]?.end()
+  assert.is(await next, 'goes on')
+})
+
+test('journal: a refusal concerns its own caller only', async () => {
+  const store = new SlowStore()
+  const journal = new Journal(store)
+  const first = journal.run(() => ({ answer: 1, writes: [{ key: 'a', value: 1 }] }))
+  const refused = journal.run(() => {
+    throw new Error('no')
+  })
+  const last = journal.run(() => ({ answer: 3, writes: [{ key: 'c', value: 3 }] }))
+  const outcomes = Promise.allSettled([first, refused, last])
+  await store.commits[0]?.end()
+  await store.commits[1]?.end()
+  assert.equal(
+    (await outcomes).map(({ status }) => status),
+    ['fulfilled', 'rejected', 'fulfilled'],
+  )
+})
+
+test('journal: what changes nothing costs no commit', async () => {
+  const store = new SlowStore()
+  assert.is(await new Journal(store).run(() => ({ answer: 7, writes: [] })), 7)
+  assert.equal(store.commits, [])
+})
+
+test('journal: a key is written once in a commit, with the first expectation and the last value', async () => {
+  const store = new SlowStore()
+  const journal = new Journal(store)
+  const write = (writes: readonly Write[]): Promise<undefined> => journal.run(() => ({ answer: undefined, writes }))
+  const all = [
+    write([{ key: 'x', value: 0 }]),
+    write([{ key: 'a', value: 1, expect: 0 }, { key: 'b' }]),
+    write([{ key: 'a' }]),
+    write([{ key: 'b', value: 2, expect: 0 }]),
+  ]
+  await store.commits[0]?.end()
+  assert.equal(store.commits[1]?.writes, [
+    { key: 'a', expect: 0 },
+    { key: 'b', value: 2 },
+  ])
+  await store.commits[1]?.end()
+  await Promise.all(all)
+})
+
+test.run()
