@@ -37,6 +37,7 @@ export class Watch {
   #timer: NodeJS.Timeout | undefined
   #stopped = false
   #engineLookAt = 0
+  #changesSeen = -1
   /** As the engine last told, for people. */
   readonly names = new Map<NetworkId, EngineNetwork>()
 
@@ -80,7 +81,11 @@ export class Watch {
   async #lookAtEngine(everyMs: number): Promise<void> {
     const now = Date.now()
     const doubtful = this.#house.records.endpoints().some(endpoint => isDoubtful(endpoint, now))
-    if (!doubtful && now - this.#engineLookAt < everyMs) return
+    const { changes } = this.#house.records
+    // A record that is new has a name to learn.
+    const old = changes !== this.#changesSeen || now - this.#engineLookAt >= everyMs
+    if (!doubtful && !old) return
+    this.#changesSeen = changes
     this.#engineLookAt = now
     if (!(await this.#engine.reachable())) return
     const ours: EngineNetwork[] = []

@@ -1,6 +1,7 @@
 /** What is true of this machine, read from the kernel. Nothing here changes anything. */
 import { readFileSync } from 'node:fs'
 import type { Facts, Marks } from '../drivers/driver.ts'
+import { KernelError } from '../native/netlink/errors.ts'
 import type { IfName } from '../native/kernel/resource.ts'
 import type { Nft } from '../native/nft/batch.ts'
 import { legacyFilters } from '../native/nft/legacy.ts'
@@ -13,14 +14,21 @@ export interface Sources {
   readonly rtnl: Rtnl
   readonly nft: Nft
   readonly marks: Marks
+  /** Part of the facts cannot be known. */
+  readonly onDoubt: (cause: KernelError) => void
 }
 
-export async function gatherFacts({ rtnl, nft, marks }: Sources): Promise<Omit<Facts, 'forwarded'>> {
+export async function gatherFacts({ rtnl, nft, marks, onDoubt }: Sources): Promise<Omit<Facts, 'forwarded'>> {
   const [links, routes, filters, legacy] = await Promise.all([
     rtnl.links(),
     rtnl.routes(),
     nft.foreignFilters(),
-    legacyFilters(),
+    legacyFilters().catch((cause: unknown) => {
+      // The old tables are in use, but nothing on this host can read them: made by a container, perhaps.
+      if (!(cause instanceof KernelError)) throw cause
+      onDoubt(cause)
+      return []
+    }),
   ])
   const foreign = links.filter(({ kind, alias }) => kind === 'bridge' && !alias?.startsWith('weft '))
   return {

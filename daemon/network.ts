@@ -187,7 +187,8 @@ function newEndpoint(house: House, network: Network, request: CreateEndpoint): E
     phase: 'created',
     bootId: house.records.bootId,
     addresses,
-    mac: MacAddress === undefined ? macOf(request.EndpointID) : macIn(MacAddress),
+    // The same address has the same MAC again: neighbours remember it for a minute, and nobody tells them otherwise.
+    mac: MacAddress === undefined ? macOf(`${network.id} ${addresses[0] ?? request.EndpointID}`) : macIn(MacAddress),
     ports: [],
     changedAt: Date.now(),
   }

@@ -26,6 +26,8 @@ export class Records {
   /** By network, so that the endpoints of one are found without looking at all. */
   readonly #endpoints = new Map<NetworkId, Map<EndpointId, Endpoint>>()
   #forwarding: Forwarding
+  /** Grows with every change: tells whether what was learned about the records is old. */
+  changes = 0
 
   private constructor(store: Store, bootId: string) {
     this.#store = store
@@ -82,6 +84,7 @@ export class Records {
   }
 
   async putNetwork(network: Network): Promise<void> {
+    this.changes += 1
     await this.#store.commit([{ key: networkKey(network.id), value: network }])
     this.#networks.set(network.id, network)
   }
@@ -93,6 +96,7 @@ export class Records {
   }
 
   async putEndpoint(endpoint: Endpoint): Promise<void> {
+    this.changes += 1
     await this.#store.commit([{ key: endpointKey(endpoint.networkId, endpoint.id), value: endpoint }])
     this.#noteEndpoint(endpoint)
   }

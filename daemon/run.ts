@@ -10,6 +10,7 @@ import { Ipam } from '../ipam/ipam.ts'
 import { notify } from '../native/ffi/notify.ts'
 import type { IfName } from '../native/kernel/resource.ts'
 import { LinuxKernel } from '../native/kernel/linux.ts'
+import type { KernelError } from '../native/netlink/errors.ts'
 import { NetlinkSocket, protocols } from '../native/netlink/socket.ts'
 import { Nft } from '../native/nft/batch.ts'
 import { Rtnl } from '../native/rtnl/rtnl.ts'
@@ -67,6 +68,11 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
     }),
   )
   const served = servedDrivers(config, records)
+  let doubted = false
+  const onDoubt = (cause: KernelError): void => {
+    if (!doubted) log.warn({ err: cause }, 'another firewall cannot be read: it may drop what weft allows')
+    doubted = true
+  }
   let subnets = routedSubnets(await rtnl.routes())
   const house = await openHouse({
     records,
@@ -76,7 +82,7 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
     forwards,
     async gather() {
       subnets = routedSubnets(await rtnl.routes())
-      return gatherFacts({ rtnl, nft, marks })
+      return gatherFacts({ rtnl, nft, marks, onDoubt })
     },
   })
   const ipam = await Ipam.restore({
@@ -112,6 +118,9 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
   }
   const orphans = await Orphans.find(store, house)
   let ready = false
+  const shown = { house, settler, engine, watch, leases: () => ipam.leases().length, tableOwner: nft.owner, startedAt }
+  const view = viewOf({ ...shown, orphans, ready: () => ready })
+  opened.use(await createAdminServer({ view, metrics, runDir: config.runDir, log }))
   if (orphans.found.length > 0) log.warn({ found: orphans.found }, 'objects of weft, but no record of them: left alone')
   // What happens from now on is an event; what happened before is seen by this look.
   const tables = { own: `inet ${tableName}`, others: ['ip filter', 'ip6 filter'] }
@@ -126,10 +135,6 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
       },
     }),
   )
-  const shown = { house, settler, engine, watch, leases: () => ipam.leases().length, tableOwner: nft.owner, startedAt }
-  const view = viewOf({ ...shown, orphans, ready: () => ready })
-  opened.use(await createAdminServer({ view, metrics, runDir: config.runDir, log }))
-
   await mkdir(config.pluginDir, { recursive: true })
   const ports = ephemeralPorts()
   for (const name of config.drivers) {

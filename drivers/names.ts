@@ -20,7 +20,7 @@ export function ifName(role: Role, id: string): IfName {
 
 /**
  * A locally administered MAC from an id, so that a link keeps its address whoever makes it again and no host manager
- * has a reason to change it. Not from the IP address: two hosts may have equal ones on one L2.
+ * has a reason to change it. Not from an IP address alone: two hosts may have equal ones on one L2.
  */
 export function macOf(id: string): Mac {
   const bytes = createHash('sha256').update(`mac ${id}`).digest().subarray(0, 6)

@@ -5,7 +5,7 @@
  */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
@@ -90,25 +90,33 @@ export async function unpack(root: string, debs: readonly string[]): Promise<voi
   await finish(root)
 }
 
+/** Users that programs of the root switch to, and their groups of the same number. */
+const users: readonly (readonly [name: string, id: number])[] = [
+  ['root', 0],
+  ['tcpdump', 989],
+  ['nobody', 65534],
+]
+
 /** What the packages' own scripts would have done, as far as an engine, its tools and Node need it. */
 async function finish(root: string): Promise<void> {
   for (const path of ['dev', 'proc', 'sys', 'run', 'root', 'tmp', 'var/lib/docker', 'var/tmp', 'etc/docker']) {
     await mkdir(join(root, path), { recursive: true })
   }
   const links: [path: string, target: string][] = [
-    ['var/run', '/run'],
-    ['var/lock', '/run/lock'],
+    ['var/run', '../run'],
+    ['var/lock', '../run/lock'],
     ['usr/bin/awk', 'gawk'],
   ]
   for (const tool of ['iptables', 'ip6tables']) {
     for (const part of ['', '-save', '-restore']) links.push([`usr/sbin/${tool}${part}`, `${tool}-nft${part}`])
   }
   for (const [path, target] of links) {
-    if (!existsSync(join(root, path))) await symlink(target, join(root, path))
+    await rm(join(root, path), { recursive: true, force: true })
+    await symlink(target, join(root, path))
   }
   const files: [path: string, text: string][] = [
-    ['etc/passwd', 'root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n'],
-    ['etc/group', 'root:x:0:\ntty:x:5:\ndocker:x:990:\nnogroup:x:65534:\n'],
+    ['etc/passwd', users.map(([name, id]) => `${name}:x:${id}:${id}::/root:/bin/bash\n`).join('')],
+    ['etc/group', [...users, ['tty', 5], ['docker', 990]].map(([name, id]) => `${name}:x:${id}:\n`).join('')],
     ['etc/nsswitch.conf', 'passwd: files\ngroup: files\nhosts: files dns\n'],
     ['etc/hosts', '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n'],
     ['etc/resolv.conf', ''],

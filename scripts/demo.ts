@@ -12,6 +12,7 @@ const usage = `usage: scripts/demo [--engine VERSION] [--keep | --stop]
   --stop            end what --keep left running`
 
 const started = performance.now()
+let interrupted = false
 
 function say(line: string): void {
   console.log(`${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s  ${line}`)
@@ -121,8 +122,9 @@ async function main(): Promise<number> {
   say(`weft on Docker Engine ${engine}; two hosts in namespaces, the machine's own network is not touched`)
   const net = await lab({ hosts: 2, engine, keep: values.keep, report: say })
   process.once('SIGINT', () => {
+    interrupted = true
     say('interrupted: ending the hosts')
-    void net[Symbol.asyncDispose]().finally(() => process.exit(130))
+    void Promise.resolve(net[Symbol.asyncDispose]()).finally(() => process.exit(130))
   })
   try {
     await story(net)
@@ -132,6 +134,8 @@ async function main(): Promise<number> {
     }
     await cleanUp(net)
   } catch (cause) {
+    // What was running is being ended; so is this process.
+    if (interrupted) return new Promise(() => undefined)
     const log = net.hosts[0].weftd?.log().trimEnd().split('\n').slice(-20).join('\n')
     if (log) console.error(`weftd's last words:\n${log}`)
     await net[Symbol.asyncDispose]()

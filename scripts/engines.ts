@@ -50,7 +50,7 @@ export async function engineRoot(engine: Engine, report: Report = () => undefine
   const suite = engines[engine]
   const arch = await architecture()
   const root = join(cacheDirectory(), 'roots', `${engine}-${arch}`)
-  const recipe = `2 ${suite} ${packagesOf(suite).join(' ')}\n`
+  const recipe = `4 ${suite} ${packagesOf(suite).join(' ')}\n`
   if ((await readText(join(root, 'recipe'))) === recipe) return root
 
   const roots = join(cacheDirectory(), 'roots')

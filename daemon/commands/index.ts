@@ -47,6 +47,9 @@ export const commands: Readonly<Record<string, Row>> = {
   uninstall: {
     help: 'stop the service and remove everything that weft made on this machine',
     flags: [{ flag: '--force', help: 'also while containers use networks of weft: they lose them' }, root],
-    load: async () => (await import('./uninstall.ts')).uninstallWith(),
+    async load() {
+      const { uninstallWith } = await import('./uninstall.ts')
+      return uninstallWith(async mark => (await import('../sweep.ts')).sweepKernel(mark))
+    },
   },
 }

@@ -11,25 +11,25 @@ import { inside, stepwise, thisMachine, type Machine } from './machine.ts'
 import { count } from './print.ts'
 import { tolerating } from './tolerate.ts'
 
-export type SweepKernel = () => Promise<readonly string[]>
+/** Given the bits of weft's accept rules. A line for each thing that was removed. */
+export type SweepKernel = (mark: number) => Promise<readonly string[]>
 
 export interface Removal {
   readonly force: boolean
-  readonly config: Pick<Config, 'stateDir' | 'runDir' | 'pluginDir'>
+  readonly config: Pick<Config, 'stateDir' | 'runDir' | 'pluginDir' | 'markAllowed'>
   readonly admin: Admin
-  /** Removes what carries weft's mark in the kernel, and returns a line for each thing. */
-  readonly sweepKernel?: SweepKernel
+  /** Removes what carries weft's mark in the kernel; called only when everything else has agreed. */
+  readonly sweepKernel: SweepKernel
 }
 
-/** `sweepKernel` is called only when everything else has agreed. */
-export function uninstallWith(sweepKernel?: SweepKernel): Command {
+export function uninstallWith(sweepKernel: SweepKernel): Command {
   return {
     run: (context, options) =>
       stepwise(context, say => {
         const machine = thisMachine(options, say)
         const config = locate(options, process.env)
-        const removal = { force: options.force ?? false, config, admin: context.admin }
-        return uninstallAll(machine, sweepKernel ? { ...removal, sweepKernel } : removal)
+        const force = options.force ?? false
+        return uninstallAll(machine, { force, config, admin: context.admin, sweepKernel })
       }),
   }
 }
@@ -41,7 +41,7 @@ export async function uninstallAll(machine: Machine, removal: Removal): Promise<
   await removeService(machine)
   await refuseRunning(machine, removal)
 
-  if (machine.live) await sweep(machine, removal.sweepKernel)
+  if (machine.live) await sweep(machine, removal)
   await removePluginSockets(machine, removal.config.pluginDir)
   await removeTree(machine, removal.config.runDir)
   await removeTree(machine, removal.config.stateDir)
@@ -105,9 +105,8 @@ async function statusOf(admin: Admin): Promise<Status | undefined> {
   }
 }
 
-async function sweep(machine: Machine, sweepKernel: SweepKernel | undefined): Promise<void> {
-  for (const line of (await sweepKernel?.()) ?? []) machine.say(`removed ${line}`)
-  if (!sweepKernel) machine.say('kept what is in the kernel: links and rules go with the next start of the machine')
+async function sweep(machine: Machine, { config, sweepKernel }: Removal): Promise<void> {
+  for (const line of await sweepKernel(config.markAllowed)) machine.say(line)
 }
 
 async function removePluginSockets(machine: Machine, pluginDir: string): Promise<void> {

@@ -1,5 +1,5 @@
 /** From wishes and what is there to changes. Pure; compares only the fields that a wish sets. */
-import type { Change } from './kernel.ts'
+import type { Change, Removal } from './kernel.ts'
 import { keyOf, type Observed, type Resource } from './resource.ts'
 
 export type Verdict = 'same' | 'update' | 'recreate'
@@ -22,7 +22,7 @@ export function changeFor(want: Resource, have: Resource | undefined): readonly 
 }
 
 /** What is there and nobody wishes, in the order in which it should go: what depends on others first. */
-export function surplus(have: readonly Observed[], wished: (key: string) => boolean): readonly Change[] {
+export function surplus(have: readonly Observed[], wished: (key: string) => boolean): readonly Removal[] {
   return have
     .filter(({ resource, foreign }) => !foreign && !wished(keyOf(resource)))
     .map(({ resource }) => resource)

@@ -5,7 +5,12 @@ export type Change =
   | { readonly op: 'create'; readonly want: Resource }
   | { readonly op: 'update'; readonly want: Resource; readonly have: Resource }
   | { readonly op: 'recreate'; readonly want: Resource; readonly have: Resource }
-  | { readonly op: 'remove'; readonly have: Resource }
+  | Removal
+
+export interface Removal {
+  readonly op: 'remove'
+  readonly have: Resource
+}
 
 export interface Kernel {
   /**

@@ -40,7 +40,8 @@ export type NftOp =
   | { readonly op: 'accept' | 'unaccept'; readonly rule: AcceptRule }
 
 const inet = { family: families.inet }
-/** Each ends with another errno at the latest; somebody else's changes come in between now and then. */
+const rank = { delete: 0, replace: 1, add: 2, remove: 2, accept: 2, unaccept: 2 } as const
+/** Other programs' changes may come in between, again and again. */
 const attempts = 20
 
 export class Nft extends NftReader {
@@ -81,7 +82,8 @@ export class Nft extends NftReader {
 
   async #membersOf(ops: readonly NftOp[]): Promise<readonly Member[]> {
     const members: Member[] = []
-    for (const op of ops) members.push(...(await this.#membersOfOne(op)))
+    // Elements change in the new table: what is removed must not be kept.
+    for (const op of ops.toSorted((a, b) => rank[a.op] - rank[b.op])) members.push(...(await this.#membersOfOne(op)))
     return members
   }
 

@@ -47,12 +47,16 @@ export interface LinkChange {
 /** Birth, and what cannot be given at birth. */
 export type Creation = readonly [birth: Request, rest: Request]
 
+/** What a bridge is born with. */
+const defaultMtu = 1500
+
 export function createBridge({ name, mac, mtu, alias }: BridgeSpec): Creation {
   const about = { op: 'create', object: `bridge ${name}` }
-  const birth = { ifname: name, address: mac, mtu, linkinfo: { kind: 'bridge' } }
+  // Only a *changed* MTU stays when a port with a smaller one joins.
+  const other = mtu === defaultMtu ? defaultMtu + 1 : undefined
+  const birth = { ifname: name, address: mac, mtu: other, linkinfo: { kind: 'bridge' } }
   return [
     request(newLink, up, birth, { ...about, flags: createOnly }),
-    // Without the second MTU the bridge would follow its ports all the same.
     request(setLink, {}, { ifname: name, mtu, alias }, about),
   ]
 }

@@ -46,7 +46,12 @@ const stopped: Admin = {
 }
 
 function removal(changed: Partial<Removal> = {}): Removal {
-  const config = { stateDir: '/var/lib/weft', runDir: '/run/weft', pluginDir: '/run/docker/plugins' }
+  const config = {
+    stateDir: '/var/lib/weft',
+    runDir: '/run/weft',
+    pluginDir: '/run/docker/plugins',
+    markAllowed: 0x100000,
+  }
   return { force: false, config, admin: stopped, sweepKernel: async () => [], ...changed }
 }
 
@@ -197,8 +202,11 @@ test('uninstall: keeps a directory whose name is not weft’s', async () => {
 
 test('uninstall: what is in the kernel goes too, and the engine’s list is pointed out', async () => {
   await using here = await machine({ live: true })
-  await uninstallAll(here.machine, removal({ sweepKernel: async () => ['bridge wbabc', 'table inet weft'] }))
-  assert.equal(here.said, ['removed bridge wbabc', 'removed table inet weft'])
+  await uninstallAll(
+    here.machine,
+    removal({ sweepKernel: async () => ['removed bridge wbabc', 'removed ruleset weft'] }),
+  )
+  assert.equal(here.said, ['removed bridge wbabc', 'removed ruleset weft'])
 })
 
 /** A daemon that answers `times` times, then has ended. */

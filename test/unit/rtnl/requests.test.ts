@@ -29,11 +29,11 @@ const cases: { name: string; request: Request | undefined; hex: string }[] = [
   {
     name: 'a bridge is born up',
     request: bridge[0],
-    hex: `4c000000 10000106 00000000 00000000 00000000 00000000 01000000 01000000
-      08000300 77623100 0a000100 02000000 000a0000 08000400 78050000 10001280 0b000100 62726964 67650000`,
+    hex: `44000000 10000106 00000000 00000000 00000000 00000000 01000000 01000000
+      08000300 77623100 0a000100 02000000 000a0000 10001280 0b000100 62726964 67650000`,
   },
   {
-    name: 'its MTU is given again, to stay',
+    name: 'its MTU is a change, which stays',
     request: bridge[1],
     hex: `3c000000 13000100 00000000 00000000 00000000 00000000 00000000 00000000
       08000300 77623100 08000400 78050000 09001400 77656674 00000000`,
@@ -118,6 +118,12 @@ test('request: errors can name what was asked', () => {
   assert.is(`${veth[0].op} ${veth[0].object}`, 'create veth wv1')
   assert.is(veth[0].attributeAt(32), 'ifname')
   assert.is(requests.addAddress('wb1', 2, '10.9.0.1/24' as Cidr).object, 'address 10.9.0.1/24 on wb1')
+})
+
+test('request: the default MTU of a bridge is a change, too', () => {
+  const [birth, rest] = requests.createBridge({ name: 'wb1', mtu: 1500, alias: 'weft' })
+  assert.match(Buffer.from(birth.bytes).toString('hex'), '08000400dd050000')
+  assert.match(Buffer.from(rest.bytes).toString('hex'), '08000400dc050000')
 })
 
 test('request: a change without port manners is one message', () => {
