@@ -1,14 +1,21 @@
-/** For tests only: `WEFT_CRASH_AT=n` kills the daemon at the n-th of the points before and after each change. */
+/**
+ * For tests only: `WEFT_CRASH_AT=n` kills the daemon at the n-th of the points before and after each change.
+ * `WEFT_CRASH_AT=n,SIGUSR2` counts from that signal on, so that the points of a start, whose number depends on what was
+ * left for it to mend, come before.
+ */
 import type { Store } from '../ipam/store.ts'
 
 /** Counts points; at the n-th the process is gone, as by `kill -9`. */
 export function crashPoints(env: Readonly<Record<string, string | undefined>>): () => void {
-  const at = Number(env['WEFT_CRASH_AT'] ?? 0)
-  if (!(at > 0)) return () => undefined
-  let passed = 0
+  const [at = '', from] = (env['WEFT_CRASH_AT'] ?? '').split(',')
+  let left = Number(at)
+  if (!(left > 0)) return () => undefined
+  let counting = from === undefined
+  if (!counting) process.once(from as NodeJS.Signals, () => (counting = true))
   return () => {
-    passed += 1
-    if (passed === at) process.kill(process.pid, 'SIGKILL')
+    if (!counting) return
+    left -= 1
+    if (left === 0) process.kill(process.pid, 'SIGKILL')
   }
 }
 

@@ -5,7 +5,7 @@
 import type { Endpoint, Network } from '../drivers/driver.ts'
 import type { Family } from '../native/value/ip.ts'
 import type { Resource } from '../native/kernel/resource.ts'
-import { hostOwner, planEndpoint, planHost, planNetwork, type House } from './house.ts'
+import { hostLane, hostOwner, planEndpoint, planHost, planNetwork, type House } from './house.ts'
 import { endpointKey, networkKey } from './records.ts'
 
 export async function putNetwork(house: House, network: Network): Promise<void> {
@@ -42,7 +42,7 @@ export async function removeEndpoint(house: House, endpoint: Endpoint): Promise<
  * switched it on would stand open after a crash.
  */
 export async function forward(house: House, families: readonly Family[]): Promise<void> {
-  await house.lanes.within(hostOwner, async () => {
+  await house.lanes.within(hostLane, async () => {
     const more = families.filter(family => !house.records.forwarded.includes(family))
     if (more.length === 0) return
     await house.records.noteForwarding([...house.records.forwarded, ...more])
@@ -53,7 +53,7 @@ export async function forward(house: House, families: readonly Family[]): Promis
 
 /** The host plan follows the networks and facts; its own lane, because every network shares it. */
 export async function followHost(house: House): Promise<void> {
-  await house.lanes.within(hostOwner, async () => {
+  await house.lanes.within(hostLane, async () => {
     const plan = planHost(house)
     if (plan.length > 0) await house.reconciler.set(hostOwner, plan)
     else await vanish(house, hostOwner)

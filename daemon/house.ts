@@ -11,6 +11,8 @@ import { endpointKey, networkKey, type Records } from './records.ts'
 import { Reconciler } from './reconcile.ts'
 
 export const hostOwner = 'host'
+/** A network's lane is its id, which may be any word but never holds a slash. */
+export const hostLane = '/host'
 
 export interface House {
   readonly records: Records

@@ -3,9 +3,8 @@ import { mkdir } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { Driver, Marks } from '../drivers/driver.ts'
-import { ifName } from '../drivers/names.ts'
 import { drivers } from '../drivers/registry.ts'
-import { tableName } from '../drivers/bridge/ruleset.ts'
+import { tableName } from '../drivers/names.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import { notify } from '../native/ffi/notify.ts'
 import type { IfName } from '../native/kernel/resource.ts'
@@ -25,7 +24,7 @@ import { Engine } from './engine.ts'
 import { ephemeralPorts } from './ephemeral.ts'
 import { Watch } from './evidence.ts'
 import { bootId, forwards, gatherFacts, routedSubnets } from './facts.ts'
-import { openHouse } from './house.ts'
+import { driverOf, openHouse, type House } from './house.ts'
 import type { Log } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { networkHandlers } from './network.ts'
@@ -52,7 +51,7 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
   const records = await Records.load(store, bootId())
 
   const marks: Marks = { allowed: config.markAllowed, hairpin: config.markHairpin }
-  const rtnl = opened.use(new Rtnl())
+  const rtnl = opened.use(new Rtnl({ point }))
   const netfilter = new NetlinkSocket(protocols.netfilter)
   const nft = opened.use(new Nft(netfilter, { owner: config.tableOwner === 'auto' }))
   const kernel = opened.use(
@@ -89,7 +88,7 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
     store,
     defaultPools: config.defaultPools,
     avoid: () => subnets,
-    inUse: (pool, address) => holdsAlive(records, rtnl, pool.subnet, address),
+    inUse: (pool, address) => holdsAlive(house, rtnl, pool.subnet, address),
   })
 
   const metrics = createMetrics()
@@ -156,11 +155,14 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
 }
 
 /** A late release, by an owner before this one. The link says it: a forgotten endpoint's went with its container. */
-function holdsAlive(records: Records, rtnl: Rtnl, subnet: Cidr, address: Ip): boolean {
-  return records.endpoints().some(({ id, phase, addresses }) => {
-    const holds = addresses.some(cidr => addressOf(cidr) === address && contains(subnet, address))
-    return holds && phase === 'joined' && rtnl.link(ifName('wv', id)) !== undefined
-  })
+function holdsAlive(house: House, rtnl: Rtnl, subnet: Cidr, address: Ip): boolean {
+  return house.records.networks().some(network =>
+    house.records.endpointsOf(network.id).some(endpoint => {
+      const holds = endpoint.addresses.some(cidr => addressOf(cidr) === address && contains(subnet, address))
+      if (!holds || endpoint.phase !== 'joined') return false
+      return driverOf(house, network).alive(endpoint, { hasLink: name => rtnl.link(name) !== undefined })
+    }),
+  )
 }
 
 /** Drivers of networks that exist are needed whatever the setting says: their plans keep traffic going. */

@@ -1,6 +1,6 @@
 /** What the operator sees: the records and wishes, with the names that the engine told. */
 import { release } from 'node:os'
-import { ifName } from '../drivers/names.ts'
+import type { Endpoint } from '../drivers/driver.ts'
 import { addressOf, familyOf } from '../native/value/ip.ts'
 import type { Change } from '../native/kernel/kernel.ts'
 import { describe, keyOf } from '../native/kernel/resource.ts'
@@ -9,6 +9,7 @@ import type { Engine } from './engine.ts'
 import type { Watch } from './evidence.ts'
 import { planNetwork, type House } from './house.ts'
 import type { Orphans } from './orphans.ts'
+import { endpointKey } from './records.ts'
 import type { Settler } from './settle.ts'
 import { version } from './version.ts'
 import type { DiffRow, PortRow, View } from './view.ts'
@@ -90,7 +91,7 @@ export function viewOf(shown: Shown): View {
           phase: endpoint.phase,
           addresses: endpoint.addresses,
           mac: endpoint.mac,
-          link: ifName('wv', endpoint.id),
+          link: linkOf(house, endpoint),
           ports: endpoint.ports.length,
           since: endpoint.changedAt,
         }
@@ -123,6 +124,10 @@ export function viewOf(shown: Shown): View {
       }
     },
   }
+}
+
+function linkOf(house: House, { networkId, id }: Endpoint): string {
+  return house.reconciler.wishOf(endpointKey(networkId, id)).find(wish => wish.type === 'veth')?.name ?? ''
 }
 
 /** A port is degraded while the socket that holds it, or the element that serves it, is missing. */

@@ -1,5 +1,5 @@
 /** For `weft uninstall`: everything in the kernel that carries weft's mark goes. The daemon must not run. */
-import { tableName } from '../drivers/bridge/ruleset.ts'
+import { tableName } from '../drivers/names.ts'
 import { surplus } from '../native/kernel/diff.ts'
 import { describe } from '../native/kernel/resource.ts'
 import { LinuxKernel } from '../native/kernel/linux.ts'

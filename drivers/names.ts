@@ -5,6 +5,9 @@ import { macFromBytes, type Mac } from '../native/value/mac.ts'
 /** wb bridge, wv host end of a pair, wc end that goes to the container. */
 export type Role = 'wb' | 'wv' | 'wc'
 
+/** weft's nftables table: one for all drivers. */
+export const tableName = 'weft'
+
 const alphabet = 'abcdefghijklmnopqrstuvwxyz234567'
 
 /**

@@ -6,6 +6,11 @@ export class MemoryStore implements Store, Disposable {
   readonly #records = new Map<string, { readonly text: string; readonly revision: number }>()
   #revision = 0
 
+  /** Commits so far. */
+  get revision(): number {
+    return this.#revision
+  }
+
   async get(key: string): Promise<Versioned | undefined> {
     const found = this.#records.get(key)
     return found && { key, value: JSON.parse(found.text) as unknown, revision: found.revision }

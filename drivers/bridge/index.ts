@@ -3,10 +3,9 @@ import { UserError } from '../../plugin-api/answer.ts'
 import type { AcceptRule, Element, HeldPort, IfName, Resource, Sysctl } from '../../native/kernel/resource.ts'
 import { addressOf, contains, familyOf, overlaps, type Cidr, type Family } from '../../native/value/ip.ts'
 import type { Driver, Endpoint, Network, PublishedPort, Subnet } from '../driver.ts'
-import { ifName, macOf } from '../names.ts'
+import { ifName, macOf, tableName } from '../names.ts'
 import { parseBridgeOptions, type BridgeOptions } from './options.ts'
-import { bridgeRuleset } from './program.ts'
-import { tableName } from './ruleset.ts'
+import { bridgeRuleset } from './ruleset.ts'
 
 type BridgeNetwork = Network<BridgeOptions>
 

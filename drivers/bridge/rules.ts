@@ -10,8 +10,7 @@
  */
 import type { NftExpression, NftSet, NftStatement, NftTable } from '../../native/kernel/nftables.ts'
 import type { Marks } from '../driver.ts'
-
-export const tableName = 'weft'
+import { tableName } from '../names.ts'
 
 const sets: readonly NftSet[] = [
   // Every bridge of a network, weft's own and adopted ones.

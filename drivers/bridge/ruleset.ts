@@ -2,12 +2,15 @@ import { digestOf, fillMarks } from '../../native/kernel/nftables.ts'
 import type { Program, Ruleset } from '../../native/kernel/resource.ts'
 import type { Marks } from '../driver.ts'
 import compiled from './compiled.json' with { type: 'json' }
-import { tableName } from './rules.ts'
+import { tableName } from '../names.ts'
 
-export { tableName } from './rules.ts'
+let made: { readonly marks: Marks; readonly ruleset: Ruleset } | undefined
 
-/** The rules of rules.ts, compiled, with the configured mark bits in their places. */
+/** The rules of rules.ts, compiled, with the configured mark bits in their places. Made once: it is asked for often. */
 export function bridgeRuleset(marks: Marks): Ruleset {
-  const program = fillMarks({ messages: compiled.messages, sets: compiled.sets as Program['sets'] }, marks)
-  return { type: 'ruleset', table: tableName, program, digest: digestOf(program) }
+  if (made?.marks.allowed !== marks.allowed || made.marks.hairpin !== marks.hairpin) {
+    const program = fillMarks({ messages: compiled.messages, sets: compiled.sets as Program['sets'] }, marks)
+    made = { marks, ruleset: { type: 'ruleset', table: tableName, program, digest: digestOf(program) } }
+  }
+  return made.ruleset
 }

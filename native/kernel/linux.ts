@@ -65,6 +65,7 @@ export class LinuxKernel implements Kernel, Disposable {
         break
       case 'recreate':
         await kind.remove(this.#machine, change.have)
+        this.#parts.point?.()
         await kind.create(this.#machine, change.want)
         break
       case 'remove':

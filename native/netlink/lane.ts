@@ -23,6 +23,8 @@ export interface LaneOptions {
    * process left in a group is not removed with ours.
    */
   readonly firstGroup?: number
+  /** Called before and after every message: tests crash there. */
+  readonly point?: (() => void) | undefined
 }
 
 interface Removal {
@@ -35,6 +37,7 @@ export class DeleteLane {
   readonly #messages: LinkRemoval
   readonly #collectMs: number
   readonly #groupLimit: number
+  readonly #point: () => void
   #group: number
   #waiting: string[] = []
   readonly #removals = new Map<string, Removal>()
@@ -45,6 +48,7 @@ export class DeleteLane {
     this.#messages = messages
     this.#collectMs = options.collectMs ?? 5
     this.#groupLimit = options.groupLimit ?? 100
+    this.#point = options.point ?? ((): undefined => undefined)
     this.#group = options.firstGroup ?? randomInt(0x1000_0000, 0x7000_0000)
   }
 
@@ -96,7 +100,7 @@ export class DeleteLane {
   async #removeAll(names: readonly string[]): Promise<void> {
     const rest = names.length > 1 ? await this.#removeAsGroup(names) : names
     if (rest.length === 0) return
-    const errors = await this.#socket.batch(rest.map(name => this.#messages.remove(name)))
+    const errors = await this.#send(rest.map(name => this.#messages.remove(name)))
     for (const [index, name] of rest.entries()) this.#removals.get(name)?.settle(unlessGone(errors[index]))
   }
 
@@ -104,7 +108,7 @@ export class DeleteLane {
   async #removeAsGroup(names: readonly string[]): Promise<readonly string[]> {
     const group = this.#group
     this.#group += 1
-    const errors = await this.#socket.batch(names.map(name => this.#messages.setGroup(name, group)))
+    const errors = await this.#send(names.map(name => this.#messages.setGroup(name, group)))
     const rest: string[] = []
     const grouped: string[] = []
     for (const [index, name] of names.entries()) {
@@ -114,10 +118,17 @@ export class DeleteLane {
       else rest.push(name)
     }
     if (grouped.length === 0) return rest
-    const [failure] = await this.#socket.batch([this.#messages.removeGroup(group)])
+    const [failure] = await this.#send([this.#messages.removeGroup(group)])
     if (unlessGone(failure)) return [...rest, ...grouped]
     for (const name of grouped) this.#removals.get(name)?.settle()
     return rest
+  }
+
+  async #send(requests: readonly Request[]): ReturnType<NetlinkSocket['batch']> {
+    this.#point()
+    const errors = await this.#socket.batch(requests)
+    this.#point()
+    return errors
   }
 }
 

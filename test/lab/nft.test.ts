@@ -1,15 +1,14 @@
 /** The bridge driver's rule set and its elements in the kernel's own nf_tables, each test in a namespace of its own. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { bridgeTable } from '../../drivers/bridge/rules.ts'
-import { bridgeRuleset, tableName } from '../../drivers/bridge/ruleset.ts'
-import { nftDocument, nftSets } from '../../native/kernel/nftables.ts'
+import { bridgeRuleset } from '../../drivers/bridge/ruleset.ts'
+import { tableName } from '../../drivers/names.ts'
+import { inNetns } from '../../native/ffi/netns.ts'
 import type { AcceptRule, Element } from '../../native/kernel/resource.ts'
 import { KernelError } from '../../native/netlink/errors.ts'
+import { loadHere } from '../../native/nft/compile.ts'
 import { hasLegacyAccept, insertLegacyAccept, legacyFilters, removeLegacyAccept } from '../../native/nft/legacy.ts'
 import { parseCidr } from '../../native/value/ip.ts'
 import { pick, random } from '../support/random.ts'
@@ -39,17 +38,6 @@ async function rejection(promise: Promise<unknown>): Promise<KernelError> {
   throw new Error('it did not fail')
 }
 
-/** What `nft` itself makes of the rules. */
-function loadByNft(net: Scratch): void {
-  const table = bridgeTable(marks)
-  const sets = join(tmpdir(), `weft-${process.pid}.nft`)
-  const rules = join(tmpdir(), `weft-${process.pid}.json`)
-  writeFileSync(sets, nftSets(table))
-  writeFileSync(rules, JSON.stringify(nftDocument(table)))
-  net.run('nft -f', sets)
-  net.run('nft -j -f', rules)
-}
-
 /** Without what weft adds to the table itself. */
 function listing(net: Scratch): string {
   return net.run('nft list ruleset').replace(/ # progname.*|\n\tcomment .*|\n\tflags .*persist.*/g, '')
@@ -60,7 +48,9 @@ test('nft: the replayed program lists like the rules that nft loaded itself', as
   using theirs = scratch()
   await using nft = ours.nft({ owner: false })
   await nft.commit([{ op: 'replace', ruleset, elements: [] }])
-  loadByNft(theirs)
+  inNetns(theirs.path, () => {
+    loadHere(bridgeTable(marks))
+  })
   assert.match(listing(theirs), /chain from_br/)
   assert.is(listing(ours), listing(theirs))
 })
@@ -87,6 +77,11 @@ test('nft: nobody else can change a table that has an owner', async () => {
     assert.throws(() => net.run('nft', command), /Operation not permitted/, command)
   }
   net.run('nft flush ruleset')
+  await using other = net.nft()
+  assert.not((await other.readTable(tableName))?.owned)
+  const error = await rejection(other.commit([{ op: 'replace', ruleset, elements: [] }]))
+  assert.is(error.errno, 'EPERM')
+  assert.match(error.message, /^load ruleset weft/)
   assert.is(net.run('nft list ruleset'), before)
 })
 
@@ -115,8 +110,12 @@ test('nft: replacing the rules keeps the elements, also those that arrive meanwh
   await nft.commit([{ op: 'replace', ruleset, elements: [element('masq4', '10.0.0.0/8'), port('10.0.0.2 . 80')] }])
   const other = bridgeRuleset({ allowed: 0x400000, hairpin: 0x800000 })
   const late = Array.from({ length: 20 }, (_, i) => `wb${i}`)
+  await nft.commit([{ op: 'add', element: element('masq4', '11.0.0.0/8') }])
   await Promise.all([
-    nft.commit([{ op: 'replace', ruleset: other, elements: [port('10.0.0.3 . 80')] }]),
+    nft.commit([
+      { op: 'remove', element: element('masq4', '11.0.0.0/8') },
+      { op: 'replace', ruleset: other, elements: [port('10.0.0.3 . 80')] },
+    ]),
     ...late.map(name => nft.commit([{ op: 'add', element: element('bridges', name) }])),
   ])
   assert.is((await nft.readTable(tableName))?.digest, other.digest)
@@ -297,9 +296,7 @@ for (const [family, iptables] of [
     assert.equal(await nft.findAccept({ ...rule, mark: 0x400000 }), [])
 
     // A firewall that saves and restores writes the rule in its own way.
-    const saved = join(tmpdir(), `weft-${process.pid}.rules`)
-    writeFileSync(saved, net.run(`${iptables}-save`))
-    net.run(`${iptables}-restore`, saved)
+    net.run('sh -c', `${iptables}-save | ${iptables}-restore`)
     assert.is((await nft.findAccept(rule)).length, 1)
     await nft.commit([{ op: 'unaccept', rule }])
     assert.is(net.run(`${iptables} -S DOCKER-USER`), '-N DOCKER-USER\n-A DOCKER-USER -j RETURN\n')

@@ -1,5 +1,6 @@
 /** Kernel switches. They carry no mark, so only those that are wished are looked at, and none is ever set back. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { KernelError, asKernelError } from '../../netlink/errors.ts'
 import type { Observed, Sysctl } from '../resource.ts'
 import type { Kind } from './kind.ts'
@@ -12,12 +13,8 @@ export const sysctl: Kind<Sysctl> = {
       return value === undefined ? [] : [{ resource: { ...wish, value }, foreign: true }]
     })
   },
-  async create(_machine, want) {
-    write(want)
-  },
-  async update(_machine, want) {
-    write(want)
-  },
+  create: (_machine, want) => write(want),
+  update: (_machine, want) => write(want),
   async remove() {
     // Its link takes it along; a switch of the whole host stays as it is, for others may rely on it by now.
   },
@@ -34,10 +31,11 @@ function read({ key, value }: Sysctl): string | undefined {
   }
 }
 
-function write({ key, value }: Sysctl): void {
+/** In the thread pool: some of these writes wait for the kernel's lock of all links. */
+async function write({ key, value }: Sysctl): Promise<void> {
   if (isMissingIpv6(key)) return
   try {
-    writeFileSync(`/proc/sys/${key}`, value)
+    await writeFile(`/proc/sys/${key}`, value)
   } catch (cause) {
     throw asKernelError(cause, 'set', key)
   }
@@ -45,11 +43,5 @@ function write({ key, value }: Sysctl): void {
 
 /** Booted with ipv6.disable=1. */
 function isMissingIpv6(key: string): boolean {
-  if (!key.startsWith('net/ipv6/')) return false
-  try {
-    readFileSync('/proc/net/if_inet6')
-    return false
-  } catch {
-    return true
-  }
+  return key.startsWith('net/ipv6/') && !existsSync('/proc/net/if_inet6')
 }
