@@ -24,9 +24,9 @@ export function crashingStore(store: Store, point: () => void): Store {
   return {
     get: key => store.get(key),
     list: prefix => store.list(prefix),
-    async commit(writes) {
+    async commit(writes, options) {
       point()
-      await store.commit(writes)
+      await store.commit(writes, options)
       point()
     },
   }

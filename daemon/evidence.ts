@@ -84,10 +84,10 @@ export class Watch {
     const { changes } = this.#house.records
     // A record that is new has a name to learn.
     const old = changes !== this.#changesSeen || now - this.#engineLookAt >= everyMs
-    if (!doubtful && !old) return
+    if (!doubtful && !old && this.#engine.version !== undefined) return
+    if (!(await this.#engine.reachable())) return
     this.#changesSeen = changes
     this.#engineLookAt = now
-    if (!(await this.#engine.reachable())) return
     const ours: EngineNetwork[] = []
     for (const id of await this.#engine.networkIds()) {
       const seen = await this.#engine.network(id)

@@ -123,16 +123,14 @@ export class Reconciler {
     return this.wishOf(owner).flatMap(want => changeFor(want, there.get(keyOf(want))))
   }
 
-  /** A table that is replaced loses its elements: those of every owner go into the same batch. */
+  /** A rule set and what its sets lack go into one batch, whoever wishes it: closed things are closed from the start. */
   #withElements(differences: readonly Difference[]): readonly Difference[] {
     if (!differences.some(({ changes }) => changes.some(replacesTable))) return differences
-    const elements = [...this.#wishes.values()].flat().filter(resource => resource.type === 'element')
+    const missing = differences.flatMap(({ changes }) => changes.filter(growsSet))
     return differences.map(({ changes, ...rest }) => {
-      const others = changes.filter(change => change.op === 'remove' || change.want.type !== 'element')
-      const at = others.findIndex(replacesTable)
-      if (at < 0) return { ...rest, changes: others }
-      const refill = elements.map((want): Change => ({ op: 'create', want }))
-      return { ...rest, changes: [...others.slice(0, at + 1), ...refill, ...others.slice(at + 1)] }
+      const others = changes.filter(change => !growsSet(change))
+      const at = others.findIndex(replacesTable) + 1
+      return { ...rest, changes: at === 0 ? others : [...others.slice(0, at), ...missing, ...others.slice(at)] }
     })
   }
 
@@ -151,4 +149,8 @@ export function textOf(change: Change): string {
 
 function replacesTable(change: Change): boolean {
   return change.op !== 'remove' && change.want.type === 'ruleset'
+}
+
+function growsSet(change: Change): boolean {
+  return change.op !== 'remove' && change.want.type === 'element'
 }

@@ -1,8 +1,9 @@
 /**
- * Durable records in one SQLite file: every commit is a transaction that is on disk when it resolves (about 0.3 ms).
+ * Durable records in one SQLite file: every commit is a transaction that is on disk when it resolves (0.2 ms, and many
+ * times that while others write much), or with `survives: 'process'` in the page cache (0.02 ms).
  * One process has the file at a time; the kernel takes the lock back when that process dies.
  */
-import type { Store, Versioned, Write } from '../../ipam/store.ts'
+import type { CommitOptions, Store, Versioned, Write } from '../../ipam/store.ts'
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
 import { Conflict } from '../../ipam/store.ts'
 import { corrupt, explainSqlite } from './explain.ts'
@@ -14,9 +15,12 @@ export interface SqliteOptions {
   readonly lockTimeoutMs?: number
 }
 
+type Survives = NonNullable<CommitOptions['survives']>
+
 export class SqliteStore implements Store, Disposable {
   readonly #path: string
   readonly #database: DatabaseSync
+  #survives: Survives = 'power'
   readonly #statements: Readonly<Record<'get' | 'list' | 'put' | 'remove' | 'count', StatementSync>>
 
   /** Makes file (0600) and directory (0700) if need be. Throws UserError STATE_LOCKED, STATE_NEWER, STATE_CORRUPT, STATE_UNUSABLE. */
@@ -55,10 +59,11 @@ export class SqliteStore implements Store, Disposable {
     return rows.map(row => this.#versioned(row))
   }
 
-  async commit(writes: readonly Write[]): Promise<void> {
+  async commit(writes: readonly Write[], { survives = 'power' }: CommitOptions = {}): Promise<void> {
     if (writes.length === 0) return
     const texts = writes.map(({ value }) => (value === undefined ? undefined : JSON.stringify(value)))
     this.#explained(() => {
+      this.#syncFor(survives)
       inTransaction(this.#database, () => {
         for (const { key, expect } of writes) {
           if (expect === undefined) continue
@@ -76,6 +81,13 @@ export class SqliteStore implements Store, Disposable {
 
   [Symbol.dispose](): void {
     if (this.#database.isOpen) this.#database.close()
+  }
+
+  /** A commit that is on the disk takes those before it along: the log has one order. */
+  #syncFor(survives: Survives): void {
+    if (survives === this.#survives) return
+    this.#database.exec(`PRAGMA synchronous = ${survives === 'power' ? 'FULL' : 'NORMAL'}`)
+    this.#survives = survives
   }
 
   #versioned(row: Readonly<Record<string, SQLOutputValue>>): Versioned {

@@ -1,8 +1,12 @@
 /** The lab itself: real engines on their own bridge driver, so that a failure elsewhere is not the lab's. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { difference, eventually, http, inside, lab, serve, tcp, udp } from '../support/lab.ts'
+import { processesOf } from '../support/lab/leftovers.ts'
 
 for (const engine of ['20.10', '28.5'] as const) {
   test(`lab: engine ${engine} publishes a port, the other host reaches it, nothing is left`, async () => {
@@ -94,6 +98,25 @@ test('lab: servers tell whom they see, by TCP and UDP, v4 and v6', async () => {
   assert.is(await tcp(one, two.ip6, 9000), 'name h2 client fd00:2::11')
   assert.is(await udp(one, two.ip4, 9000), 'name h2 client 192.0.2.11')
   assert.is(await udp(one, two.ip6, 9000), 'name h2 client fd00:2::11')
+})
+
+test('lab: the hosts end with a test that is killed', async () => {
+  const source = `
+    import { lab } from '${dirname(import.meta.dirname)}/support/lab.ts'
+    const net = await lab({ hosts: 2 })
+    await net.hosts[0].start('sleeper', 'sleep 1000')
+    console.log(net.name)
+    await new Promise(resolve => setTimeout(resolve, 60_000))`
+  const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', source], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [chunk] = (await once(child.stdout, 'data')) as [Buffer]
+  const name = chunk.toString().trim()
+  assert.is.not(processesOf(name).length, 0)
+
+  child.kill('SIGKILL')
+
+  await eventually('the last process ends', () => processesOf(name).length === 0)
 })
 
 test('lab: a daemon is signalled, and its end is seen', async () => {
