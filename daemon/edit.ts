@@ -2,6 +2,7 @@
  * The one way to change a record. Growing: the kernel first, then the promise. Vanishing: the promise first, then the
  * kernel. So the kernel may hold more than was promised, never less, and a crash at any point leaves only surplus.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { Endpoint, Network } from '../drivers/driver.ts'
 import type { Family } from '../native/value/ip.ts'
 import type { Resource } from '../native/kernel/resource.ts'
@@ -28,6 +29,8 @@ export async function removeNetwork(house: House, network: Network): Promise<voi
 }
 
 export async function putEndpoint(house: House, network: Network, endpoint: Endpoint): Promise<void> {
+  // The engine also programs and revokes ports where there are none.
+  if (isDeepStrictEqual(endpoint, house.records.endpoint(network.id, endpoint.id))) return
   const owner = endpointKey(network.id, endpoint.id)
   await grow(house, owner, planEndpoint(house, network, endpoint), () => house.records.putEndpoint(endpoint))
 }

@@ -19,16 +19,22 @@ export interface Sources {
 /** Listens until it is disposed. */
 export function listen(sources: Sources): AsyncDisposable {
   const monitor = new Monitor()
+  const present = new Set<string>()
   watchKernel(monitor, events => {
     for (const event of events) {
-      const news = newsOf(sources, event)
+      const news = newsOf(sources, event, present)
       if (news) sources.settler.soon(news.why, { now: news.now })
     }
   })
   return monitor
 }
 
-function newsOf(sources: Sources, event: KernelEvent): { readonly why: string; readonly now: boolean } | undefined {
+interface News {
+  readonly why: string
+  readonly now: boolean
+}
+
+function newsOf(sources: Sources, event: KernelEvent, present: Set<string>): News | undefined {
   const { house, tables, portId } = sources
   switch (event.type) {
     case 'overrun':
@@ -41,7 +47,7 @@ function newsOf(sources: Sources, event: KernelEvent): { readonly why: string; r
         ? { why: `${event.program} changed ${event.tables.join(', ')}`, now: false }
         : undefined
     case 'link':
-      return linkNews(sources, event)
+      return linkNews(sources, event, present)
     case 'address': {
       const wished =
         event.op === 'del' && house.reconciler.some(wish => wish.type === 'address' && wish.cidr === event.cidr)
@@ -52,14 +58,27 @@ function newsOf(sources: Sources, event: KernelEvent): { readonly why: string; r
   }
 }
 
-/** Changes of links are mostly weft's and the engine's own; what matters is that one is gone, or is back. */
+/**
+ * Changes of links are mostly weft's and the engine's own, and a full comparison for each of them would be most of what
+ * weft does. What matters is that one is gone, or that a bridge of somebody else's, which weft cannot make, is back.
+ * `present`: such bridges that are known to be there.
+ */
 function linkNews(
   { house, removing }: Sources,
   event: KernelEvent & { readonly type: 'link' },
-): { readonly why: string; readonly now: boolean } | undefined {
+  present: Set<string>,
+): News | undefined {
   const owner = house.reconciler.ownerOf(`link ${event.name}`)
   if (owner === undefined) return undefined
-  if (event.op === 'del')
+  if (event.op === 'del') {
+    present.delete(event.name)
     return removing().has(event.name) ? undefined : { why: `link ${event.name} is gone`, now: false }
-  return event.alias === undefined ? { why: `link ${event.name} appeared`, now: false } : undefined
+  }
+  if (present.has(event.name) || !isAdopted(house, owner, event.name)) return undefined
+  present.add(event.name)
+  return { why: `link ${event.name} appeared`, now: false }
+}
+
+function isAdopted(house: House, owner: string, name: string): boolean {
+  return house.reconciler.wishOf(owner).some(wish => wish.type === 'bridge' && wish.adopted && wish.name === name)
 }

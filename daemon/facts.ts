@@ -1,8 +1,9 @@
 /** What is true of this machine, read from the kernel. Nothing here changes anything. */
 import { readFileSync } from 'node:fs'
+import { ownSwitches } from '../drivers/bridge/index.ts'
 import type { Facts, Marks } from '../drivers/driver.ts'
 import { KernelError } from '../native/netlink/errors.ts'
-import type { IfName } from '../native/kernel/resource.ts'
+import type { IfName, Sysctl } from '../native/kernel/resource.ts'
 import type { Nft } from '../native/nft/batch.ts'
 import { legacyFilters } from '../native/nft/legacy.ts'
 import type { LinkInfo } from '../native/rtnl/link.ts'
@@ -34,6 +35,7 @@ export async function gatherFacts({ rtnl, nft, marks, onDoubt }: Sources): Promi
   return {
     marks,
     foreignBridges: foreign.map(({ name }) => name as IfName),
+    foreignSwitches: foreign.flatMap(({ name }) => ownSwitches(name as IfName).filter(isSet).map(({ key }) => key)),
     uplinks: uplinksOf(foreign, routes),
     acceptHooks: [
       ...filters.map(filter => ({ ...filter, backend: 'nft' as const })),
@@ -42,6 +44,16 @@ export async function gatherFacts({ rtnl, nft, marks, onDoubt }: Sources): Promi
       if (dockerUser) return [{ family, backend, chain: 'DOCKER-USER' }]
       return drops ? [{ family, backend, chain: 'FORWARD' }] : []
     }),
+  }
+}
+
+function isSet({ key, value }: Sysctl): boolean {
+  try {
+    return readFileSync(`/proc/sys/${key}`, 'utf8').trim() === value
+  } catch (cause) {
+    // The bridge has gone since it was listed.
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause
+    return false
   }
 }
 

@@ -91,7 +91,8 @@ export class Reconciler {
   /** What would be changed now. */
   async differences(): Promise<readonly Difference[]> {
     const have = await this.#kernel.observe([...this.#wishes.values()].flat())
-    const owned = [...this.#wishes.keys()].map(owner => ({ owner, changes: this.#changesOf(owner, have) }))
+    const there = byKey(have)
+    const owned = [...this.#wishes.keys()].map(owner => ({ owner, changes: this.#changesOf(owner, there) }))
     const lost = { changes: surplus(have, key => this.#owners.has(key)) }
     return [...this.#withElements(owned), lost].filter(({ changes }) => changes.length > 0)
   }
@@ -118,8 +119,7 @@ export class Reconciler {
     return change.op === 'remove' ? !this.#owners.has(keyOf(change.have)) : this.#owners.has(keyOf(change.want))
   }
 
-  #changesOf(owner: string, have: readonly Observed[]): readonly Change[] {
-    const there = new Map(have.map(({ resource }) => [keyOf(resource), resource]))
+  #changesOf(owner: string, there: ReadonlyMap<string, Resource>): readonly Change[] {
     return this.wishOf(owner).flatMap(want => changeFor(want, there.get(keyOf(want))))
   }
 
@@ -135,12 +135,17 @@ export class Reconciler {
   }
 
   async #undo(owner: string, touched: readonly Resource[]): Promise<void> {
-    const have = await this.#kernel.observe(touched)
+    // All wishes, not only this owner's: elements are found by the sets of the rule set, which the host plan has.
+    const have = await this.#kernel.observe([...this.#wishes.values(), touched].flat())
     const keys = new Set(touched.map(keyOf))
     const left = surplus(have, key => !keys.has(key) || this.#owners.has(key))
-    const back = this.#changesOf(owner, have)
+    const back = this.#changesOf(owner, byKey(have))
     await this.mend({ owner, changes: [...left, ...back] })
   }
+}
+
+function byKey(have: readonly Observed[]): ReadonlyMap<string, Resource> {
+  return new Map(have.map(({ resource }) => [keyOf(resource), resource]))
 }
 
 export function textOf(change: Change): string {

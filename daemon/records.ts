@@ -1,6 +1,6 @@
 /** The records of this host: durable in the store, and all of them in memory, because one daemon owns them. */
 import type { Endpoint, Network } from '../drivers/driver.ts'
-import type { Store } from '../ipam/store.ts'
+import type { CommitOptions, Store } from '../ipam/store.ts'
 import type { Family } from '../native/value/ip.ts'
 import type { EndpointId, NetworkId } from '../plugin-api/ids.ts'
 
@@ -18,6 +18,9 @@ export const endpointKey = (networkId: NetworkId, id: EndpointId): string => `en
 export function networkIdOf(owner: string): string {
   return owner.split('/')[1] ?? owner
 }
+
+/** Records of an earlier boot are dropped when they are loaded: a power cut may lose those of this one. */
+const untilBoot: CommitOptions = { survives: 'process' }
 
 export class Records {
   readonly #store: Store
@@ -97,12 +100,12 @@ export class Records {
 
   async putEndpoint(endpoint: Endpoint): Promise<void> {
     this.changes += 1
-    await this.#store.commit([{ key: endpointKey(endpoint.networkId, endpoint.id), value: endpoint }])
+    await this.#store.commit([{ key: endpointKey(endpoint.networkId, endpoint.id), value: endpoint }], untilBoot)
     this.#noteEndpoint(endpoint)
   }
 
   async removeEndpoint({ networkId, id }: Endpoint): Promise<void> {
-    await this.#store.commit([{ key: endpointKey(networkId, id) }])
+    await this.#store.commit([{ key: endpointKey(networkId, id) }], untilBoot)
     this.#endpoints.get(networkId)?.delete(id)
   }
 

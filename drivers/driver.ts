@@ -59,6 +59,8 @@ export interface Facts {
   readonly uplinks: readonly IfName[]
   /** Bridges of this host that weft did not make. */
   readonly foreignBridges: readonly IfName[]
+  /** Switches of theirs that a network would set and somebody else has set already: `net/ipv4/conf/br0/route_localnet`. */
+  readonly foreignSwitches: readonly string[]
   /** Chains of other firewalls that must accept what weft allows. */
   readonly acceptHooks: readonly {
     readonly family: 'ip' | 'ip6'

@@ -21,6 +21,11 @@ export function ifName(role: Role, id: string): IfName {
   return name as IfName
 }
 
+/** A name that `ifName` may make for something else one day. */
+export function isMadeName(name: string): boolean {
+  return /^w[bvc][a-z2-7]{11}$/.test(name)
+}
+
 /**
  * A locally administered MAC from an id, so that a link keeps its address whoever makes it again and no host manager
  * has a reason to change it. Not from an IP address alone: two hosts may have equal ones on one L2.

@@ -104,7 +104,7 @@ export class Ipam {
       const undo = (): void => {
         pool.revoke(address)
       }
-      return { answer, writes: [{ key: leaseKey(id, address), value: lease, expect: 0 }], undo }
+      return { answer, writes: [{ key: leaseKey(id, address), value: lease, expect: 0 }], ...lasting(lease), undo }
     })
   }
 
@@ -236,5 +236,10 @@ function endLease(pool: Pool, address: Ip, lease: Lease): Step<boolean> {
   const undo = (): void => {
     pool.grant(address, lease)
   }
-  return { answer: true, writes: [{ key: leaseKey(pool.id, address) }], undo }
+  return { answer: true, writes: [{ key: leaseKey(pool.id, address) }], ...lasting(lease), undo }
+}
+
+/** Endpoints do not outlive a boot; the engine repeats or releases their addresses at its next start. */
+function lasting({ purpose }: Lease): Pick<Step<never>, 'survives'> {
+  return purpose === 'endpoint' ? { survives: 'process' } : {}
 }

@@ -2,11 +2,14 @@
  * One thing after the other: a request decides on memory alone, and is answered when its writes are durable. Requests
  * that wait while a commit is under way share the next one.
  */
-import type { Store, Write } from './store.ts'
+import type { CommitOptions, Store, Write } from './store.ts'
+
+type Survives = NonNullable<CommitOptions['survives']>
 
 export interface Step<T> {
   readonly answer: T
   readonly writes: readonly Write[]
+  readonly survives?: Survives
   /** Takes the decision back in memory: the writes did not reach the store. */
   readonly undo?: () => void
 }
@@ -19,6 +22,7 @@ interface Waiting {
 
 interface Decided {
   readonly writes: readonly Write[]
+  readonly survives: Survives
   readonly undo: (() => void) | undefined
   readonly resolve: () => void
   readonly reject: (cause: unknown) => void
@@ -37,9 +41,10 @@ export class Journal {
     return new Promise<T>((resolve, reject) => {
       this.#waiting.push({
         decide: () => {
-          const { answer, writes, undo } = decide()
+          const { answer, writes, survives = 'power', undo } = decide()
           return {
             writes,
+            survives,
             undo,
             reject,
             resolve: () => {
@@ -65,9 +70,12 @@ export class Journal {
 
   /** Never rejects: the callers hear of it. */
   async #settle(decided: readonly Decided[]): Promise<void> {
-    const writes = lastOfEachKey(decided.flatMap(one => one.writes))
+    const writing = decided.filter(one => one.writes.length > 0)
+    const survives = writing.every(one => one.survives === 'process') ? 'process' : 'power'
     try {
-      if (writes.length > 0) await this.#store.commit(writes)
+      if (writing.length > 0) {
+        await this.#store.commit(lastOfEachKey(writing.flatMap(one => one.writes)), { survives })
+      }
     } catch (cause) {
       for (const one of decided.toReversed()) {
         one.undo?.()

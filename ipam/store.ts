@@ -25,10 +25,18 @@ export class Conflict extends Error {
   }
 }
 
+export interface CommitOptions {
+  /**
+   * What the writes must survive. Default `power`: they are on the disk, which may take as long as the disk is busy.
+   * `process`: the next boot ends what they tell of anyway, so it is enough that the kernel has them.
+   */
+  readonly survives?: 'power' | 'process'
+}
+
 export interface Store {
   get(key: string): Promise<Versioned | undefined>
   /** In the order of keys. */
   list(prefix: string): Promise<readonly Versioned[]>
   /** All writes or none; durable when it resolves. Rejects with Conflict. */
-  commit(writes: readonly Write[]): Promise<void>
+  commit(writes: readonly Write[], options?: CommitOptions): Promise<void>
 }

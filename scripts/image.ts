@@ -24,8 +24,8 @@ const serve = `#!/bin/sh
 trap 'exit 0' TERM INT
 mkdir -p /www/cgi-bin
 httpd -p 80 -h /www
-socat UDP4-RECVFROM:80,fork EXEC:/bin/echo-peer &
-socat UDP6-RECVFROM:80,ipv6only=1,fork EXEC:/bin/echo-peer &
+socat UDP4-LISTEN:80,fork EXEC:/bin/echo-peer &
+socat UDP6-LISTEN:80,ipv6only=1,fork EXEC:/bin/echo-peer &
 while :; do
   sleep 3600 &
   wait $!
@@ -37,7 +37,10 @@ peer=\${REMOTE_ADDR#[}
 peer=\${peer%]}
 printf 'Content-Type: text/plain\\r\\n\\r\\nname %s client %s\\n' "$(hostname)" "\${peer#::ffff:}"
 `
-/** The datagram is read before the answer: a sender must be able to tell which question is answered. */
+/**
+ * The datagram is read before the answer: a sender must be able to tell which question is answered. A process per sender
+ * (LISTEN), not per datagram: socat 1.8 ends with an empty one, and a process would wait for its question for ever.
+ */
 const echoPeer = `#!/bin/sh
 read -r line
 echo "name $(hostname) client $SOCAT_PEERADDR $line"

@@ -26,7 +26,8 @@ export const bridgeDriver: Driver<BridgeOptions> = {
       checkOverlap(network, other)
     }
     const adopted = facts.foreignBridges.includes(bridge)
-    return adopted ? { ...network, options: { ...network.options, adopted } } : network
+    const kept = ownSwitches(bridge).flatMap(({ key }) => (facts.foreignSwitches.includes(key) ? [key] : []))
+    return adopted ? { ...network, options: { ...network.options, adopted, kept } } : network
   },
 
   planHost(facts) {
@@ -102,6 +103,8 @@ export const bridgeDriver: Driver<BridgeOptions> = {
   alive: (endpoint, evidence) => evidence.hasLink(ifName('wv', endpoint.id)),
 }
 
+/** RFC 8200, section 5. */
+const smallestMtu6 = 1280
 const forwardingSwitch = { 4: 'net/ipv4/ip_forward', 6: 'net/ipv6/conf/all/forwarding' } as const
 
 /** The network's bridge: the name that the user chose, or one made from the id. */
@@ -113,13 +116,23 @@ function families(network: Network): readonly Family[] {
   return [...new Set(network.subnets.map(({ pool }) => familyOf(pool)))]
 }
 
-/** Switches of the bridge itself; an adopted bridge keeps those that concern its owner. */
-function switches(network: BridgeNetwork, name: IfName): readonly Sysctl[] {
+/** What the rule set needs of every bridge. */
+export function ownSwitches(name: IfName): readonly Required<Sysctl>[] {
   return [
     // 127.0.0.1 of the host reaches published ports through it; the rule set drops such addresses from the wire.
-    sysctl(`net/ipv4/conf/${name}/route_localnet`, '1'),
-    sysctl(`net/ipv4/conf/${name}/send_redirects`, '0'),
-    ...(network.options.adopted
+    { ...sysctl(`net/ipv4/conf/${name}/route_localnet`, '1'), setBack: '0' },
+    { ...sysctl(`net/ipv4/conf/${name}/send_redirects`, '0'), setBack: '1' },
+  ]
+}
+
+/** Switches of the bridge itself; an adopted bridge keeps those that concern its owner, and gets back the others. */
+function switches(network: BridgeNetwork, name: IfName): readonly Sysctl[] {
+  const { adopted, kept = [], mtu = 1500 } = network.options
+  const gets = (key: string): boolean => adopted && !kept.includes(key)
+  return [
+    ...ownSwitches(name).map(own => (gets(own.key) ? own : sysctl(own.key, own.value))),
+    // A link whose MTU is too small for IPv6 has none, nor its switches.
+    ...(adopted || mtu < smallestMtu6
       ? []
       : [
           sysctl(`net/ipv6/conf/${name}/accept_ra`, '0'),
@@ -183,8 +196,10 @@ function checkSubnet({ pool, gateway, aux }: Subnet, mtu: number | undefined): v
       `aux address ${route} (a gateway other than the bridge) is not supported yet`,
     )
   }
-  if (familyOf(pool) === 6 && mtu !== undefined && mtu < 1280) {
-    throw new UserError('MTU_TOO_SMALL', `MTU ${mtu} is too small for IPv6`, { hint: 'the smallest is 1280' })
+  if (familyOf(pool) === 6 && mtu !== undefined && mtu < smallestMtu6) {
+    throw new UserError('MTU_TOO_SMALL', `MTU ${mtu} is too small for IPv6`, {
+      hint: `the smallest is ${smallestMtu6}`,
+    })
   }
 }
 

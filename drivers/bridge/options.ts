@@ -1,5 +1,6 @@
 import type { IfName } from '../../native/kernel/resource.ts'
 import { bool, parseLabels } from '../labels.ts'
+import { isMadeName } from '../names.ts'
 
 /** Options of a weft-bridge network, as they are recorded. */
 export interface BridgeOptions {
@@ -7,6 +8,8 @@ export interface BridgeOptions {
   readonly name?: IfName
   /** The bridge was there before the network and stays when the network goes. */
   readonly adopted: boolean
+  /** Switches of an adopted bridge that were set before: they are not set back. */
+  readonly kept?: readonly string[]
   readonly icc: boolean
   readonly masquerade: boolean
   /** Bytes; the kernel's default (1500) when absent. */
@@ -17,7 +20,7 @@ const table = {
   name: {
     label: 'com.docker.network.bridge.name',
     fallback: undefined,
-    expected: 'an interface name of at most 15 characters',
+    expected: 'an interface name of at most 15 characters, and none that weft makes itself',
     parse: linkName,
   },
   icc: bool('com.docker.network.bridge.enable_icc', true),
@@ -29,6 +32,8 @@ const table = {
     parse: mtu,
   },
 } as const
+
+export const bridgeLabels: readonly string[] = Object.values(table).map(({ label }) => label)
 
 /** Docker's own bridge driver has these as well. */
 const later = [
@@ -58,10 +63,10 @@ export function parseBridgeOptions(raw: Readonly<Record<string, string>>): Bridg
   }
 }
 
-/** What the kernel accepts, less names that mean something else (`all` and `default` in sysctls). */
+/** What the kernel accepts, less names that mean something else: `all` and `default` in sysctls, and weft's own. */
 function linkName(text: string): IfName | undefined {
   if (!/^[^\s/:.\0][^\s/:\0]{0,14}$/.test(text) || Buffer.byteLength(text) > 15) return undefined
-  return ['lo', 'all', 'default'].includes(text) ? undefined : (text as IfName)
+  return ['lo', 'all', 'default'].includes(text) || isMadeName(text) ? undefined : (text as IfName)
 }
 
 function mtu(text: string): number | undefined {

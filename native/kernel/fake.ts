@@ -26,10 +26,13 @@ export class FakeKernel implements Kernel {
   }
 
   async observe(wishes: Iterable<Resource>): Promise<readonly Observed[]> {
-    const named = new Set([...wishes].map(keyOf))
+    const wished = [...wishes]
+    const named = new Set(wished.map(keyOf))
+    // As on Linux: elements are found by the sets that a wished rule set has.
+    const seesElements = wished.some(({ type }) => type === 'ruleset')
     return [...this.#things]
       .map(([key, resource]) => ({ key, resource, foreign: this.#foreign.has(key) || resource.type === 'sysctl' }))
-      .filter(({ key, foreign }) => !foreign || named.has(key))
+      .filter(({ key, foreign, resource }) => (resource.type === 'element' ? seesElements : !foreign || named.has(key)))
   }
 
   async apply(changes: readonly Change[]): Promise<void> {

@@ -45,12 +45,14 @@ export interface Address {
 
 /**
  * A kernel switch below /proc/sys: `net/ipv4/conf/br0/route_localnet` (names of links may contain dots). Those of a link
- * vanish with it; none is ever set back.
+ * vanish with it.
  */
 export interface Sysctl {
   readonly type: 'sysctl'
   readonly key: string
   readonly value: string
+  /** Written when it is not wished any more. Absent: the switch stays as it is. */
+  readonly setBack?: string
 }
 
 /** A table of static rules. Everything variable is an element of its sets. */

@@ -20,6 +20,8 @@ export interface Request {
   readonly object: string
   /** Name of the attribute at an offset of `bytes`. */
   readonly attributeAt: (offset: number) => string | undefined
+  /** For traces. */
+  readonly print?: () => string
 }
 
 /** What came back for one request. No outcome: the kernel said nothing. */

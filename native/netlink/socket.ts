@@ -6,6 +6,7 @@ import { errnoName } from '../ffi/errno.ts'
 import { Channel, failureOf, openNetlink, type Exchange, type NetlinkProtocol, type Request } from './channel.ts'
 import { kernelError, type KernelError } from './errors.ts'
 import { attributeAt, flags, frame, parse, type Frame, type Message } from './message.ts'
+import { printMessage } from './trace.ts'
 
 export { protocols, type NetlinkProtocol, type Request } from './channel.ts'
 
@@ -22,6 +23,11 @@ export interface Entry<H, A> {
   readonly attrs: A
 }
 
+export interface SocketOptions {
+  /** Told of every request that changes something, before it is sent; `print` has its words. */
+  readonly onRequest?: ((request: Request) => void) | undefined
+}
+
 /** An ack takes about 1 KB of the receive buffer. */
 const batchLimit = 1000
 /** The last one reads without letting anything else of this program run. */
@@ -29,20 +35,33 @@ const dumpAttempts = 5
 
 export function request<H, A>(of: Message<H, A>, header: Partial<H>, attrs: A, about: About): Request {
   const bytes = frame(of, header, attrs, { flags: about.flags ?? 0 })
-  return { bytes, op: about.op, object: about.object, attributeAt: offset => attributeAt(of, bytes, offset) }
+  return {
+    bytes,
+    op: about.op,
+    object: about.object,
+    attributeAt: offset => attributeAt(of, bytes, offset),
+    print: () => printMessage(of, bytes),
+  }
 }
 
 export class NetlinkSocket implements AsyncDisposable {
   readonly #commands: Channel
   /** A dump is read in the thread pool: its descriptor has no other reader. */
   readonly #dumps: Channel
+  readonly #onRequest: SocketOptions['onRequest']
   #tail: Promise<unknown> = Promise.resolve()
   #closed = false
 
   /** In the namespace of the calling thread: call it inside `inNetns` for another one. */
-  constructor(protocol: NetlinkProtocol) {
+  constructor(protocol: NetlinkProtocol, options: SocketOptions = {}) {
+    this.#onRequest = options.onRequest
     this.#commands = new Channel(openNetlink(protocol))
-    this.#dumps = new Channel(openNetlink(protocol))
+    try {
+      this.#dumps = new Channel(openNetlink(protocol))
+    } catch (error) {
+      this.#commands.close()
+      throw error
+    }
   }
 
   /** Names this socket in the kernel: the owner of an nftables table, the `pid` of events. Dumps have another one. */
@@ -61,6 +80,7 @@ export class NetlinkSocket implements AsyncDisposable {
    * per request, undefined where it succeeded. Rejects with KernelError when sending itself failed.
    */
   async batch(requests: readonly Request[]): Promise<readonly (KernelError | undefined)[]> {
+    requests.forEach(item => this.#onRequest?.(item))
     const results: (KernelError | undefined)[] = []
     for (let from = 0; from < requests.length; from += batchLimit) {
       const part = requests.slice(from, from + batchLimit)
@@ -76,6 +96,7 @@ export class NetlinkSocket implements AsyncDisposable {
    */
   batchSync(requests: readonly Request[]): readonly (KernelError | undefined)[] {
     this.#checkOpen()
+    requests.forEach(item => this.#onRequest?.(item))
     const exchanges = this.#commands.exchangeSync(requests, 0)
     return requests.map((item, index) => failureOf(item, exchanges[index], 'optional'))
   }

@@ -1,7 +1,7 @@
 /** Links, addresses, routes and neighbours of one namespace. */
 import { kernelError, type KernelError } from '../netlink/errors.ts'
 import { DeleteLane, type LaneOptions } from '../netlink/lane.ts'
-import { NetlinkSocket, protocols, type Request } from '../netlink/socket.ts'
+import { NetlinkSocket, protocols, type Request, type SocketOptions } from '../netlink/socket.ts'
 import type { Cidr } from '../value/ip.ts'
 import { addressInfoOf, getAddress, type AddressInfo } from './addr.ts'
 import { getLink, linkInfoOf, SKIP_STATS, type LinkInfo } from './link.ts'
@@ -12,6 +12,7 @@ import { getRoute, routeInfoOf, type RouteInfo } from './route.ts'
 
 export { ADDRESS_PROTOCOL } from './requests.ts'
 
+/** A kernel that runs without IPv6 answers a question about it with everything it has: answers are looked at again. */
 const families = [2, 10]
 
 export class Rtnl implements AsyncDisposable {
@@ -21,9 +22,9 @@ export class Rtnl implements AsyncDisposable {
   readonly #lane: DeleteLane
 
   /** In the namespace of the calling thread: call it inside `inNetns` for another one. */
-  constructor(options: LaneOptions = {}) {
-    this.#socket = new NetlinkSocket(protocols.route)
-    this.#slow = new NetlinkSocket(protocols.route)
+  constructor(options: LaneOptions & SocketOptions = {}) {
+    this.#socket = new NetlinkSocket(protocols.route, options)
+    this.#slow = new NetlinkSocket(protocols.route, options)
     this.#lane = new DeleteLane(this.#slow, requests.removal, options)
   }
 
@@ -112,7 +113,7 @@ export class Rtnl implements AsyncDisposable {
     for (const family of families) {
       for (const { header, attrs } of await this.#socket.dump(getAddress, { family }, {}, about)) {
         const address = addressInfoOf(header, attrs)
-        if (address) found.push(address)
+        if (address && header.family === family) found.push(address)
       }
     }
     return found
@@ -125,7 +126,7 @@ export class Rtnl implements AsyncDisposable {
     for (const family of families) {
       for (const { header, attrs } of await this.#socket.dump(getRoute, { family }, {}, about)) {
         const route = routeInfoOf(header, attrs)
-        if (route) found.push(route)
+        if (route && header.family === family) found.push(route)
       }
     }
     return found

@@ -1,4 +1,5 @@
 /** weftd alone, called over its sockets: the cost of each call, of many endpoints, and of their removal. */
+import { cp } from 'node:fs/promises'
 import { eventually, lab, type Host } from '../../test/support/lab.ts'
 import { Caller, inParallel, type BenchEndpoint, type BenchNetwork } from './caller.ts'
 import { cpuMs, endpointLinks, residentMegabytes, takePulse } from './daemon.ts'
@@ -9,6 +10,8 @@ export interface EndpointsOptions {
   readonly singles: number
   /** Endpoints that exist at once. A bridge has 1,023 ports at most. */
   readonly many: number
+  /** Directory for a profile of weftd's processor time, as `node --cpu-prof` writes it; slows it down a little. */
+  readonly profile: string | undefined
   readonly report: (line: string) => void
 }
 
@@ -20,12 +23,15 @@ const startCalls = [
 const atOnce = 4
 const groupSize = 40
 const idleMs = 10_000
+const profiles = '/run/profiles'
+const profiling = { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profiles}` }
 
-export async function endpoints({ singles, many, report }: EndpointsOptions): Promise<[Circumstances, Figure[]]> {
+export async function endpoints(options: EndpointsOptions): Promise<[Circumstances, Figure[]]> {
+  const { singles, many, profile, report } = options
   const about = circumstances('endpoints')
   await using net = await lab({ hosts: 1, report })
   const [host] = net.hosts
-  await host.startWeft()
+  const weftd = await host.startWeft(profile === undefined ? {} : { env: profiling })
   using caller = new Caller(host)
   const network = await caller.createNetwork('10.99.0.0/16', '10.99.0.1')
   report('warming up')
@@ -38,10 +44,17 @@ export async function endpoints({ singles, many, report }: EndpointsOptions): Pr
     ...sums('start calls', plain),
     ...sums('start calls with a published port', published),
     ...[...plain].flatMap(([method, times]) => calls(method, times)),
-    ...spread('ProgramExternalConnectivity, one port', published.get('NetworkDriver.ProgramExternalConnectivity') ?? []),
+    ...spread(
+      'ProgramExternalConnectivity, one port',
+      published.get('NetworkDriver.ProgramExternalConnectivity') ?? [],
+    ),
     ...(await lag(host, caller, network, report)),
     ...(await crowd(host, caller, network, { many, report })),
   ]
+  if (profile !== undefined) {
+    await weftd.stop()
+    await cp(host.path(profiles), profile, { recursive: true })
+  }
   return [about, figures]
 }
 

@@ -83,12 +83,26 @@ test('network: v4 only has no IPv6 on its bridge', () => {
   assert.ok(plan.includes('sysctl net/ipv6/conf/wbry33hns4h6p/disable_ipv6 = 1'))
 })
 
+test('network: a link too small for IPv6 has no switches of it', () => {
+  const small = network({ 'com.docker.network.driver.mtu': '1279' }, { subnets: [v4] })
+  assert.not.ok(print(bridgeDriver.planNetwork(small, facts)).some(line => line.includes('ipv6')))
+})
+
 test('network: a bridge of somebody else is adopted, with its MAC and IPv6 left alone', () => {
   const asked = network({ 'com.docker.network.bridge.name': 'br0' })
   const recorded = bridgeDriver.admit(asked, [], { ...facts, foreignBridges: ['br0' as IfName] })
   const plan = print(bridgeDriver.planNetwork(recorded, facts))
   assert.is(plan[1], 'bridge br0 adopted')
   assert.not.ok(plan.some(line => line.includes('ipv6')))
+})
+
+test('network: an adopted bridge gets its switches back, but for those that were set before', () => {
+  const asked = network({ 'com.docker.network.bridge.name': 'br0' })
+  const set = 'net/ipv4/conf/br0/route_localnet'
+  const seen = { ...facts, foreignBridges: ['br0' as IfName], foreignSwitches: [set] }
+  const plan = bridgeDriver.planNetwork(bridgeDriver.admit(asked, [], seen), seen)
+  const back = plan.flatMap(wish => (wish.type === 'sysctl' ? [`${wish.key} ${wish.setBack ?? 'stays'}`] : []))
+  assert.equal(back, [`${set} stays`, 'net/ipv4/conf/br0/send_redirects 1'])
 })
 
 test('network: the MTU is set on the bridge and on both ends', () => {
@@ -144,6 +158,11 @@ const refused: readonly { readonly name: string; readonly raw: Record<string, st
     name: 'negative MTU',
     raw: { 'com.docker.network.driver.mtu': '-1' },
     text: /failed to parse .*driver\.mtu value: "-1"/,
+  },
+  {
+    name: "the name of an endpoint's link",
+    raw: { 'com.docker.network.bridge.name': 'wv7au62alng42' },
+    text: /bridge\.name value/,
   },
   { name: 'long name', raw: { 'com.docker.network.bridge.name': 'a-name-of-16-bytes' }, text: /bridge\.name value/ },
 ]

@@ -23,6 +23,8 @@ const seed = Number(process.env['WEFT_TEST_SEED'] ?? Math.floor(Math.random() * 
 const count = process.env['WEFT_TEST_FULL'] ? 100_000 : 10_000
 /** So many mutants, then all is removed, nothing must be left, and the town is built anew. */
 const round = 250
+/** Requests at once. */
+const burst = 32
 
 interface Stand extends AsyncDisposable {
   readonly house: TestHouse
@@ -144,6 +146,27 @@ test(`fuzz: ${count} damaged requests: each is answered, a refusal changes nothi
   assert.is(sent, count)
   assert.ok(reached >= 0.3 * count, `${reached} of ${count} reached a handler`)
   assert.ok(accepted >= 0.1 * count, `${accepted} of ${count} were accepted`)
+})
+
+test('fuzz: damaged requests that come at once leave records and kernel in agreement', async () => {
+  console.log(`seed ${seed}: WEFT_TEST_SEED=${seed} repeats this run`)
+  await using s = await stand()
+  const networks = (): readonly string[] => s.house.house.records.networks().map(({ id }) => id)
+  const all = [...mutants(seed, count / 5, moved(recordedCalls(), random(seed)))]
+  for (let sent = 0; sent < all.length; sent += burst) {
+    if (sent % (8 * burst) === 0) {
+      await s.caller.raze(networks())
+      assert.is(String(s.house.kernel), '', `kernel after ${sent}`)
+      assert.equal(await leftRecords(s.house), [], `records after ${sent}`)
+      await s.caller.build()
+    }
+    const some = all.slice(sent, sent + burst)
+    const verdicts = await Promise.all(some.map(({ method, body }) => s.caller.send(method, body)))
+    const about = some.map(({ method, body }) => `${method} ${body.toString().slice(0, 500)}`).join('\n')
+    for (const { malformed } of verdicts) assert.is(malformed, undefined, about)
+    assert.equal(s.bugs, [], about)
+    await restartsTheSame(s.house)
+  }
 })
 
 /** Keys of records that belong to a network, an endpoint, a pool or a lease. */

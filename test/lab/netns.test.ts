@@ -18,8 +18,10 @@ import { NetlinkSocket, protocols } from '../../native/netlink/socket.ts'
 
 if (!process.env['WEFT_TEST_NETNS']) {
   const env = { ...process.env, WEFT_TEST_NETNS: '1' }
-  const own = ['--net', '--mount', '--propagation', 'private', process.execPath, import.meta.filename]
-  process.exit(spawnSync('unshare', own, { env, stdio: 'inherit' }).status ?? 1)
+  // Names of namespaces are made in a directory of our own.
+  const enter = 'mount -t tmpfs tmpfs /run && exec "$0" "$@"'
+  const own = ['--net', '--mount', '--propagation', 'private', 'sh', '-c', enter, process.execPath]
+  process.exit(spawnSync('unshare', [...own, import.meta.filename], { env, stdio: 'inherit' }).status ?? 1)
 }
 
 const statAsync = promisify(stat)
@@ -27,7 +29,6 @@ const here = (): string => readlinkSync('/proc/thread-self/ns/net')
 const ofAllThreads = (): ReadonlySet<string> =>
   new Set(readdirSync('/proc/self/task').map(task => readlinkSync(`/proc/self/task/${task}/ns/net`)))
 
-// The first of all: the pool has no threads yet, and whoever makes them decides where they live.
 test('netns: all threads stay at home, also those that are born while the pool is busy', async () => {
   const home = here()
   const fd = openScratchNetns()

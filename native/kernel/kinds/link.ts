@@ -20,7 +20,7 @@ export const link: Kind<Bridge | Veth> = {
 
   async create(machine, want) {
     if (want.type === 'bridge') await machine.rtnl.createBridge(want)
-    else await machine.rtnl.createVeth({ ...want, hairpin: true })
+    else await machine.rtnl.createVeth({ ...want, hairpin: true, peer: { ...want.peer, mtu: want.mtu } })
   },
 
   async update(machine, want) {

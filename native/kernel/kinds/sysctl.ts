@@ -1,4 +1,4 @@
-/** Kernel switches. They carry no mark, so only those that are wished are looked at, and none is ever set back. */
+/** Kernel switches. They carry no mark, so only those that are wished are looked at. */
 import { existsSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { KernelError, asKernelError } from '../../netlink/errors.ts'
@@ -15,8 +15,15 @@ export const sysctl: Kind<Sysctl> = {
   },
   create: (_machine, want) => write(want),
   update: (_machine, want) => write(want),
-  async remove() {
-    // Its link takes it along; a switch of the whole host stays as it is, for others may rely on it by now.
+  /** Its link takes it along; a switch of the whole host stays as it is, for others may rely on it by now. */
+  async remove(_machine, { setBack, ...have }) {
+    if (setBack === undefined) return
+    try {
+      await write({ ...have, value: setBack })
+    } catch (cause) {
+      // The link went first.
+      if (!(cause instanceof KernelError) || cause.errno !== 'ENOENT') throw cause
+    }
   },
 }
 

@@ -198,4 +198,32 @@ test("shapes: TypeBox's own checker agrees with what was read", () => {
   assert.is(Type.IsObject(CreateNetwork), true)
 })
 
+test("shapes: they are those of TypeBox's own builders", () => {
+  const ours = shape.object({
+    flag: shape.flag(),
+    number: shape.integer(1, 9),
+    text: shape.optional(shape.string(7)),
+    lists: shape.list(shape.map(shape.formatted('ip'))),
+    nested: shape.object({ any: shape.optional(shape.anything()) }),
+  })
+  const theirs = Type.Object({
+    flag: Type.Boolean({ default: false }),
+    number: Type.Integer({ minimum: 1, maximum: 9 }),
+    text: Type.Optional(Type.String({ maxLength: 7 })),
+    lists: Type.Array(Type.Record(Type.String(), Type.String({ maxLength: 128, format: 'ip' }), { default: {} }), {
+      default: [],
+    }),
+    nested: Type.Object({ any: Type.Optional(Type.Unknown()) }),
+  })
+  const text = (schema: object): string => JSON.stringify(schema, (_, value: unknown) => sorted(value))
+  assert.is(text(ours), text(theirs))
+  assert.is(Type.IsOptional(ours.properties.text) && Type.IsString(ours.properties.text), true)
+})
+
+/** Keys in the order of the alphabet. */
+function sorted(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)))
+}
+
 test.run()

@@ -1,0 +1,75 @@
+/** `scripts/bench`: chooses one of the benches, and prints what it found. */
+import { parseArgs } from 'node:util'
+import { endpoints } from './benches/endpoints.ts'
+import { asJson, asTable } from './benches/figures.ts'
+import { restart } from './benches/restart.ts'
+import { run } from './benches/run.ts'
+import { engineNamed } from './engines.ts'
+
+const usage = `usage: scripts/bench endpoints|run|restart [OPTION...]
+endpoints: weftd without an engine, called over its sockets on the real kernel
+  --singles N       endpoints that are made and removed one after the other (default 200)
+  --many N          endpoints that exist at once (default 1000)
+  --profile DIR     write a profile of weftd's processor time to DIR
+run: docker run -d and docker rm -f, on a network of weft and on one of the engine's own bridge driver
+  --engine VERSION  Docker Engine to use: 20.10, 26.1 or 28.5 (default 28.5)
+  --pairs N         containers on each of the two networks (default 100)
+  --publish         with a published port
+restart: from the start of weftd until its sockets answer, and its memory
+  --starts N        starts of each sort (default 10)
+  --many N          endpoints that exist at once (default 1000)
+all of them:
+  --json            print JSON instead of a table`
+
+const started = performance.now()
+
+/** Progress goes to stderr: stdout holds the result alone. */
+function report(line: string): void {
+  console.error(`${((performance.now() - started) / 1000).toFixed(1).padStart(6)} s  ${line}`)
+}
+
+function count(name: string, text: string): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name}: expected a number from 1 on, got ${text}`)
+  return value
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      singles: { type: 'string', default: '200' },
+      many: { type: 'string', default: '1000' },
+      engine: { type: 'string', default: '28.5' },
+      pairs: { type: 'string', default: '100' },
+      publish: { type: 'boolean', default: false },
+      starts: { type: 'string', default: '10' },
+      profile: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  const [singles, many] = [count('singles', values.singles), count('many', values.many)]
+  const [pairs, starts] = [count('pairs', values.pairs), count('starts', values.starts)]
+  const benches = {
+    endpoints: () => endpoints({ singles, many, profile: values.profile, report }),
+    run: () => run({ engine: engineNamed(values.engine), pairs, publish: values.publish, report }),
+    restart: () => restart({ starts, many, report }),
+  }
+  const [name = ''] = positionals
+  const bench = Object.entries(benches).find(([known]) => known === name)?.[1]
+  if (!bench || values.help) {
+    console.log(usage)
+    return values.help ? 0 : 2
+  }
+  const [about, figures] = await bench()
+  console.log(values.json ? asJson(about, figures) : asTable(about, figures))
+  return 0
+}
+
+try {
+  process.exit(await main())
+} catch (cause) {
+  console.error(`bench: ${cause instanceof Error ? cause.message : String(cause)}`)
+  process.exit(2)
+}
