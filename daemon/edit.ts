@@ -23,6 +23,8 @@ export async function putNetwork(house: House, network: Network): Promise<void> 
 
 export async function removeNetwork(house: House, network: Network): Promise<void> {
   for (const endpoint of house.records.endpointsOf(network.id)) await removeEndpoint(house, endpoint)
+  // The engine releases them before: unless that call was lost, they ended already.
+  for (const grant of network.pools ?? []) await house.pools.endGrant(grant)
   await house.records.removeNetwork(network.id)
   await vanish(house, networkKey(network.id))
   await followHost(house)

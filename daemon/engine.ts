@@ -26,6 +26,8 @@ export class Engine {
   readonly #socketPath: string
   /** Absent before the first answer and after a failure. */
   version: string | undefined
+  /** Did it answer when it was asked last? Absent before. */
+  answered: boolean | undefined
 
   constructor(address: string) {
     this.address = address
@@ -40,7 +42,8 @@ export class Engine {
     } catch {
       this.version = undefined
     }
-    return this.version !== undefined
+    this.answered = this.version !== undefined
+    return this.answered
   }
 
   /** Ids of all its networks, of any driver. */

@@ -29,12 +29,13 @@ export function listen(sources: Sources): AsyncDisposable {
   return monitor
 }
 
-interface News {
+export interface News {
   readonly why: string
   readonly now: boolean
 }
 
-function newsOf(sources: Sources, event: KernelEvent, present: Set<string>): News | undefined {
+/** `present`: bridges of somebody else's that are known to be there; kept up to date. */
+export function newsOf(sources: Omit<Sources, 'settler'>, event: KernelEvent, present: Set<string>): News | undefined {
   const { house, tables, portId } = sources
   switch (event.type) {
     case 'overrun':
@@ -61,10 +62,9 @@ function newsOf(sources: Sources, event: KernelEvent, present: Set<string>): New
 /**
  * Changes of links are mostly weft's and the engine's own, and a full comparison for each of them would be most of what
  * weft does. What matters is that one is gone, or that a bridge of somebody else's, which weft cannot make, is back.
- * `present`: such bridges that are known to be there.
  */
 function linkNews(
-  { house, removing }: Sources,
+  { house, removing }: Omit<Sources, 'settler'>,
   event: KernelEvent & { readonly type: 'link' },
   present: Set<string>,
 ): News | undefined {

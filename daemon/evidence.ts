@@ -5,11 +5,11 @@
 import type { Endpoint, Evidence, Network } from '../drivers/driver.ts'
 import type { IfName } from '../native/kernel/resource.ts'
 import type { NetworkId } from '../plugin-api/ids.ts'
-import type { LeaseEntry } from '../ipam/records.ts'
+import type { LeaseEntry, PoolEntry } from '../ipam/records.ts'
 import { addressOf, contains, type Ip } from '../native/value/ip.ts'
 import { existsSync } from 'node:fs'
-import { driverOf, type House } from './house.ts'
-import { removeEndpoint } from './edit.ts'
+import { driverOf, isForsaken, type House } from './house.ts'
+import { removeEndpoint, removeNetwork } from './edit.ts'
 import type { Engine, EngineNetwork } from './engine.ts'
 
 /** The part of the IPAM that evidence speaks to. */
@@ -17,6 +17,9 @@ export interface Leases {
   leases(): readonly LeaseEntry[]
   /** False: it ended, or was granted anew, since it was listed. */
   drop(lease: LeaseEntry): Promise<boolean>
+  /** A pool of which its requester may not know. */
+  readonly unanswered: PoolEntry | undefined
+  dropPool(pool: PoolEntry): Promise<boolean>
 }
 
 /** An engine stores an endpoint just after CreateEndpoint was answered: a younger one may be missing in its list. */
@@ -80,8 +83,11 @@ export class Watch {
 
   async #lookAtEngine(everyMs: number): Promise<void> {
     const now = Date.now()
-    const doubtful = this.#house.records.endpoints().some(endpoint => isDoubtful(endpoint, now))
-    const { changes } = this.#house.records
+    const { records } = this.#house
+    const doubtful =
+      records.endpoints().some(endpoint => isDoubtful(endpoint, now)) ||
+      records.networks().some(network => isForsaken(this.#house, network))
+    const { changes } = records
     // A record that is new has a name to learn.
     const old = changes !== this.#changesSeen || now - this.#engineLookAt >= everyMs
     if (!doubtful && !old && this.#engine.version !== undefined) return
@@ -89,16 +95,19 @@ export class Watch {
     this.#changesSeen = changes
     this.#engineLookAt = now
     const ours: EngineNetwork[] = []
-    for (const id of await this.#engine.networkIds()) {
+    const ids = await this.#engine.networkIds()
+    for (const id of ids) {
       const seen = await this.#engine.network(id)
-      const network = this.#house.records.network(id)
+      const network = records.network(id)
       if (!seen) continue
       if (seen.ipamDriver.startsWith('weft-')) ours.push(seen)
       if (!network) continue
       this.names.set(id, seen)
       await this.#judge(network, seen)
     }
+    for (const network of records.networks()) await this.#judgeNetwork(network, ids)
     await this.#judgeLeases(ours)
+    await this.#judgePool()
   }
 
   async #judge(network: Network, seen: EngineNetwork): Promise<void> {
@@ -107,6 +116,34 @@ export class Watch {
       if (this.#missing(`endpoint ${endpoint.id}`, lacking, doubtMs))
         await this.#drop(endpoint, 'the engine does not know it')
     }
+  }
+
+  /**
+   * An engine's list alone never removes a network, for it may be another engine's. But one that lost its pools, and is
+   * not listed: its creation broke when a daemon ended, or its removal did.
+   */
+  async #judgeNetwork({ id }: Network, listed: readonly NetworkId[]): Promise<void> {
+    const isGone = (): Network | undefined => {
+      const network = this.#house.records.network(id)
+      return network && isForsaken(this.#house, network) ? network : undefined
+    }
+    if (!this.#missing(`network ${id}`, isGone() !== undefined && !listed.includes(id), doubtMs)) return
+    await this.#house.lanes.run(id, async () => {
+      const network = isGone()
+      if (!network) return
+      await removeNetwork(this.#house, network)
+      this.#house.log.warn(
+        { network: id },
+        'network given up: its pools were released, and the engine does not know it',
+      )
+    })
+  }
+
+  /** Nobody asked for a gateway in it: the answer to its request was lost with the daemon before. */
+  async #judgePool(): Promise<void> {
+    const pool = this.#leases.unanswered
+    if (!pool || !this.#missing(`pool ${pool.id} ${pool.at}`, true, leaseDoubtMs)) return
+    if (await this.#leases.dropPool(pool)) this.#house.log.warn({ pool: pool.id }, 'pool ended: nobody uses it')
   }
 
   /**

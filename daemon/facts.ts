@@ -35,15 +35,19 @@ export async function gatherFacts({ rtnl, nft, marks, onDoubt }: Sources): Promi
   return {
     marks,
     foreignBridges: foreign.map(({ name }) => name as IfName),
-    foreignSwitches: foreign.flatMap(({ name }) => ownSwitches(name as IfName).filter(isSet).map(({ key }) => key)),
+    foreignSwitches: foreign.flatMap(({ name }) =>
+      ownSwitches(name as IfName)
+        .filter(isSet)
+        .map(({ key }) => key),
+    ),
     uplinks: uplinksOf(foreign, routes),
     acceptHooks: [
       ...filters.map(filter => ({ ...filter, backend: 'nft' as const })),
       ...legacy.map(filter => ({ ...filter, backend: 'legacy' as const })),
-    ].flatMap(({ family, backend, drops, dockerUser }) => {
-      if (dockerUser) return [{ family, backend, chain: 'DOCKER-USER' }]
-      return drops ? [{ family, backend, chain: 'FORWARD' }] : []
-    }),
+    ].flatMap(({ family, backend, drops, dockerUser }) =>
+      // Both: engine 20.10 takes the jump to DOCKER-USER out and puts it in again with every network that it makes.
+      [dockerUser && 'DOCKER-USER', drops && 'FORWARD'].flatMap(chain => (chain ? [{ family, backend, chain }] : [])),
+    ),
   }
 }
 

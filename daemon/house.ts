@@ -1,18 +1,28 @@
 /** The wiring that every part of the daemon shares: records, facts, wishes, turns. */
 import type { Logger } from 'pino'
-import type { Driver, Endpoint, Facts, Network } from '../drivers/driver.ts'
+import type { Driver, Endpoint, Facts, Network, PoolGrant } from '../drivers/driver.ts'
 import type { Kernel } from '../native/kernel/kernel.ts'
 import type { Resource } from '../native/kernel/resource.ts'
 import type { NetworkId } from '../plugin-api/ids.ts'
 import { UserError } from '../plugin-api/answer.ts'
-import type { Family } from '../native/value/ip.ts'
+import type { Cidr, Family } from '../native/value/ip.ts'
 import { Lanes } from './lanes.ts'
 import { endpointKey, networkKey, type Records } from './records.ts'
 import { Reconciler } from './reconcile.ts'
 
 export const hostOwner = 'host'
-/** A network's lane is its id, which may be any word but never holds a slash. */
+/** A network's lane is its id, which may be any word but never holds a slash. Turns of the first hold turns of the second. */
+export const admissionLane = '/admission'
 export const hostLane = '/host'
+
+/** What networks need to know of weft's own IPAM. */
+export interface Pools {
+  /** The grants that these subnets are; none where another IPAM driver gave them. */
+  grantsOf(subnets: readonly Cidr[]): readonly PoolGrant[]
+  isGranted(grant: PoolGrant): boolean
+  /** Ends it, unless it ended before. */
+  endGrant(grant: PoolGrant): Promise<boolean>
+}
 
 export interface House {
   readonly records: Records
@@ -23,6 +33,8 @@ export interface House {
   readonly log: Logger
   /** As last gathered; replaced whole. */
   facts: Facts
+  /** Until main gives it an IPAM, no pool is weft's. */
+  pools: Pools
   /** Networks whose creation is under way: their driver's host plan must stand already. */
   readonly arriving: Map<NetworkId, string>
   /** May settle remove what nobody wishes? Not beside an empty store: see orphans.ts. */
@@ -53,6 +65,7 @@ export async function openHouse({ gather, ...parts }: Parts): Promise<House> {
     reconciler: new Reconciler(parts.kernel),
     lanes: new Lanes(),
     facts: await read(),
+    pools: { grantsOf: () => [], isGranted: () => false, endGrant: async () => false },
     arriving: new Map(),
     sweeps: true,
     async refresh() {
@@ -102,4 +115,10 @@ export function wishAll(house: House): void {
       house.reconciler.wish(endpointKey(network.id, endpoint.id), planEndpoint(house, network, endpoint))
     }
   }
+}
+
+/** The engine released all pools of weft's that the network was made on, as it does before it forgets a network. */
+export function isForsaken(house: House, { id, pools = [] }: Network): boolean {
+  const released = pools.length > 0 && !pools.some(grant => house.pools.isGranted(grant))
+  return released && house.records.endpointsOf(id).length === 0
 }

@@ -3,6 +3,7 @@
  * of a crash are kept, and in this thread: worker threads would be left behind by a change of namespace.
  */
 import { createRequire } from 'node:module'
+import type * as PinoPretty from 'pino-pretty'
 import pino, { type DestinationStream, type Logger } from 'pino'
 
 export type Log = Logger
@@ -39,7 +40,7 @@ export function createLog(
 
 function prettied(destination: DestinationStream): DestinationStream {
   // Loaded by those who want it only: it costs 15 ms and 8 MB.
-  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty')
+  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof PinoPretty
   const format = prettyFactory({ colorize: process.stdout.isTTY })
   return {
     write: line => {

@@ -1,6 +1,15 @@
 /** The network half of one driver's socket: the engine's calls as edits of records. Wire names stop here. */
 import type { Endpoint, Network, Subnet } from '../drivers/driver.ts'
-import { addressOf, contains, familyOf, networkOf, parseCidr, type Cidr, type Ip } from '../native/value/ip.ts'
+import {
+  addressOf,
+  contains,
+  familyOf,
+  networkOf,
+  overlaps,
+  parseCidr,
+  type Cidr,
+  type Ip,
+} from '../native/value/ip.ts'
 import { isUsableMac, parseMac, type Mac } from '../native/value/mac.ts'
 import { macOf } from '../drivers/names.ts'
 import { UserError } from '../plugin-api/answer.ts'
@@ -10,7 +19,7 @@ import type { CreateEndpoint, CreateNetwork, IpamData } from '../plugin-api/netw
 import { endpointOptions, networkOptions } from '../plugin-api/options.ts'
 import { forward, putEndpoint, putNetwork, removeEndpoint, removeNetwork } from './edit.ts'
 import { explained } from './explain.ts'
-import { namedDriver, type House } from './house.ts'
+import { admissionLane, isForsaken, namedDriver, type House } from './house.ts'
 import { publish, type PortChoices } from './ports.ts'
 
 export function networkHandlers(house: House, driverName: string, ports: PortChoices): NetworkHandlers {
@@ -28,11 +37,17 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
           throw new UserError('NETWORK_EXISTS', `network ${request.NetworkID} exists already`)
         }
         const asked = recordOf(request, driverName, driver.parseOptions(genericOf(request)))
-        await house.refresh()
-        const others = house.records.networks().filter(other => other.driver === driverName)
-        const network = driver.admit(asked, others, house.facts)
-        await putNetwork(house, network)
-        house.log.info({ network: network.id, driver: driverName, subnets: network.subnets }, 'network created')
+        await forgetForsaken(house, asked)
+        // One after the other: a network that is still being made stands in no record that others are compared with.
+        await house.lanes.within(admissionLane, async () => {
+          await house.refresh()
+          const others = house.records.networks().filter(other => other.driver === driverName)
+          const pools = house.pools.grantsOf(asked.subnets.map(({ pool }) => pool))
+          const admitted = driver.admit(asked, others, house.facts)
+          const network = pools.length > 0 ? { ...admitted, pools } : admitted
+          await putNetwork(house, network)
+          house.log.info({ network: network.id, driver: driverName, subnets: network.subnets }, 'network created')
+        })
       }),
 
     deleteNetwork: ({ NetworkID }) =>
@@ -48,10 +63,10 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
         const network = knownNetwork(house, request.NetworkID)
         const endpoint = newEndpoint(house, network, request)
         // The engine forgot the old holder without a word, or repeats itself: the address is given again.
-        for (const old of house.records.endpointsOf(network.id)) {
-          if (old.id === endpoint.id || old.addresses.some(cidr => endpoint.addresses.includes(cidr))) {
-            await removeEndpoint(house, old)
-          }
+        const same = house.records.endpoint(network.id, endpoint.id)
+        const holders = endpoint.addresses.flatMap(cidr => house.records.holdersOf(addressOf(cidr)))
+        for (const old of new Set([...(same ? [same] : []), ...holders])) {
+          if (old.networkId === network.id) await removeEndpoint(house, old)
         }
         await putEndpoint(house, network, endpoint)
         house.log.info(
@@ -116,6 +131,20 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
 
     revokeExternalConnectivity: ({ NetworkID, EndpointID }) =>
       inLane(NetworkID, () => change(house, NetworkID, EndpointID, { ports: [] })),
+  }
+}
+
+/** The engine forgot a network without a word, and its subnet is given again. */
+async function forgetForsaken(house: House, asked: Network): Promise<void> {
+  const clash = (other: Network): boolean =>
+    other.subnets.some(({ pool }) => asked.subnets.some(subnet => overlaps(pool, subnet.pool)))
+  for (const other of house.records.networks().filter(other => isForsaken(house, other) && clash(other))) {
+    await house.lanes.within(other.id, async () => {
+      const still = house.records.network(other.id)
+      if (!still || !isForsaken(house, still)) return
+      await removeNetwork(house, still)
+      house.log.warn({ network: other.id }, 'network given up: its subnet is given again')
+    })
   }
 }
 

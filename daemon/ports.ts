@@ -67,7 +67,7 @@ function firstFree(house: House, endpoint: Endpoint, candidate: Candidate, other
 
 /** A port on every address and the same on one of them exclude each other, as they do for bind(2). */
 function overlapped(house: House, own: string, port: PublishedPort): boolean {
-  const rivals = house.records.endpoints().filter(other => `endpoint/${other.networkId}/${other.id}` !== own)
+  const rivals = house.records.publishersOf(port).filter(other => `endpoint/${other.networkId}/${other.id}` !== own)
   return rivals.some(({ ports }) =>
     ports.some(
       other =>

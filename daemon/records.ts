@@ -1,7 +1,7 @@
 /** The records of this host: durable in the store, and all of them in memory, because one daemon owns them. */
-import type { Endpoint, Network } from '../drivers/driver.ts'
+import type { Endpoint, Network, PublishedPort } from '../drivers/driver.ts'
 import type { CommitOptions, Store } from '../ipam/store.ts'
-import type { Family } from '../native/value/ip.ts'
+import { addressOf, type Family, type Ip } from '../native/value/ip.ts'
 import type { EndpointId, NetworkId } from '../plugin-api/ids.ts'
 
 /** Families whose forwarding weft has switched on in this boot, key `host/forwarding`. */
@@ -28,6 +28,8 @@ export class Records {
   readonly #networks = new Map<NetworkId, Network>()
   /** By network, so that the endpoints of one are found without looking at all. */
   readonly #endpoints = new Map<NetworkId, Map<EndpointId, Endpoint>>()
+  /** Endpoints by what they hold, so that no request looks at all of them. */
+  readonly #holders = new Map<string, Set<Endpoint>>()
   #forwarding: Forwarding
   /** Grows with every change: tells whether what was learned about the records is old. */
   changes = 0
@@ -86,6 +88,16 @@ export class Records {
     return [...this.#endpoints.values()].flatMap(some => [...some.values()])
   }
 
+  /** Endpoints that have the address, in whatever network. */
+  holdersOf(address: Ip): readonly Endpoint[] {
+    return [...(this.#holders.get(address) ?? [])]
+  }
+
+  /** Endpoints that publish this port number of the host, on whatever address. */
+  publishersOf(port: Pick<PublishedPort, 'protocol' | 'hostPort'>): readonly Endpoint[] {
+    return [...(this.#holders.get(portKey(port)) ?? [])]
+  }
+
   async putNetwork(network: Network): Promise<void> {
     this.changes += 1
     await this.#store.commit([{ key: networkKey(network.id), value: network }])
@@ -95,6 +107,7 @@ export class Records {
   async removeNetwork(id: NetworkId): Promise<void> {
     await this.#store.commit([{ key: networkKey(id) }])
     this.#networks.delete(id)
+    for (const endpoint of this.endpointsOf(id)) this.#unindex(endpoint)
     this.#endpoints.delete(id)
   }
 
@@ -106,6 +119,8 @@ export class Records {
 
   async removeEndpoint({ networkId, id }: Endpoint): Promise<void> {
     await this.#store.commit([{ key: endpointKey(networkId, id) }], untilBoot)
+    const endpoint = this.endpoint(networkId, id)
+    if (endpoint) this.#unindex(endpoint)
     this.#endpoints.get(networkId)?.delete(id)
   }
 
@@ -116,7 +131,29 @@ export class Records {
   }
 
   #noteEndpoint(endpoint: Endpoint): void {
+    const before = this.endpoint(endpoint.networkId, endpoint.id)
+    if (before) this.#unindex(before)
     const siblings = this.#endpoints.get(endpoint.networkId) ?? new Map<EndpointId, Endpoint>()
     this.#endpoints.set(endpoint.networkId, siblings.set(endpoint.id, endpoint))
+    for (const held of holdsOf(endpoint)) {
+      const holders = this.#holders.get(held) ?? new Set<Endpoint>()
+      this.#holders.set(held, holders.add(endpoint))
+    }
   }
+
+  #unindex(endpoint: Endpoint): void {
+    for (const held of holdsOf(endpoint)) {
+      const holders = this.#holders.get(held)
+      holders?.delete(endpoint)
+      if (holders?.size === 0) this.#holders.delete(held)
+    }
+  }
+}
+
+function holdsOf({ addresses, ports }: Endpoint): readonly string[] {
+  return [...addresses.map(addressOf), ...ports.map(portKey)]
+}
+
+function portKey({ protocol, hostPort }: Pick<PublishedPort, 'protocol' | 'hostPort'>): string {
+  return `${protocol} ${hostPort}`
 }

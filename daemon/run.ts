@@ -13,7 +13,7 @@ import type { KernelError } from '../native/netlink/errors.ts'
 import { NetlinkSocket, protocols } from '../native/netlink/socket.ts'
 import { Nft } from '../native/nft/batch.ts'
 import { Rtnl } from '../native/rtnl/rtnl.ts'
-import { addressOf, contains, type Cidr, type Ip } from '../native/value/ip.ts'
+import { contains, type Cidr, type Ip } from '../native/value/ip.ts'
 import { UserError } from '../plugin-api/answer.ts'
 import { createPluginServer } from '../plugin-api/server.ts'
 import { ipamHandlers } from './address.ts'
@@ -91,6 +91,8 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
     inUse: (pool, address) => holdsAlive(house, rtnl, pool.subnet, address),
   })
 
+  house.pools = ipam
+
   const metrics = createMetrics()
   const engine = new Engine(config.engine.address)
   const watch = new Watch(
@@ -156,13 +158,12 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
 
 /** A late release, by an owner before this one. The link says it: a forgotten endpoint's went with its container. */
 function holdsAlive(house: House, rtnl: Rtnl, subnet: Cidr, address: Ip): boolean {
-  return house.records.networks().some(network =>
-    house.records.endpointsOf(network.id).some(endpoint => {
-      const holds = endpoint.addresses.some(cidr => addressOf(cidr) === address && contains(subnet, address))
-      if (!holds || endpoint.phase !== 'joined') return false
-      return driverOf(house, network).alive(endpoint, { hasLink: name => rtnl.link(name) !== undefined })
-    }),
-  )
+  if (!contains(subnet, address)) return false
+  return house.records.holdersOf(address).some(endpoint => {
+    const network = house.records.network(endpoint.networkId)
+    if (!network || endpoint.phase !== 'joined') return false
+    return driverOf(house, network).alive(endpoint, { hasLink: name => rtnl.link(name) !== undefined })
+  })
 }
 
 /** Drivers of networks that exist are needed whatever the setting says: their plans keep traffic going. */

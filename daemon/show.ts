@@ -56,7 +56,7 @@ export function viewOf(shown: Shown): View {
         settle: { ...(at === 0 ? {} : { lastAt: at, lastMs: tookMs }), changes, degraded: [...degraded, ...orphans] },
         engine: {
           address: engine.address,
-          reachable: engine.version !== undefined,
+          ...(engine.answered === undefined ? {} : { reachable: engine.answered }),
           ...(engine.version === undefined ? {} : { version: engine.version }),
         },
       }

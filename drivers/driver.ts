@@ -1,5 +1,5 @@
 /** What a driver is: pure functions from records and facts to wishes. No driver awaits, locks or touches the kernel. */
-import type { EndpointId, NetworkId } from '../plugin-api/ids.ts'
+import type { EndpointId, NetworkId, PoolId } from '../plugin-api/ids.ts'
 import type { IfName, Protocol, Resource } from '../native/kernel/resource.ts'
 import type { Cidr, Family, Ip } from '../native/value/ip.ts'
 import type { Mac } from '../native/value/mac.ts'
@@ -14,6 +14,13 @@ export interface Subnet {
   readonly aux: Readonly<Record<string, Ip>>
 }
 
+/** A pool of weft's own IPAM as it was granted once; `at` tells it from a later grant of the same one. */
+export interface PoolGrant {
+  readonly id: PoolId
+  /** Milliseconds since 1970. */
+  readonly at: number
+}
+
 /** Record of a network, key `network/ID`. `options` is what the driver's parseOptions returned: plain JSON. */
 export interface Network<O = unknown> {
   readonly id: NetworkId
@@ -21,6 +28,8 @@ export interface Network<O = unknown> {
   readonly driver: string
   readonly internal: boolean
   readonly subnets: readonly Subnet[]
+  /** Those of the subnets that weft's own IPAM gave: when they are released, the engine has let go of the network. */
+  readonly pools?: readonly PoolGrant[]
   readonly options: O
 }
 

@@ -4,7 +4,7 @@
  */
 import type { DefaultPool } from './defaults.ts'
 import type { Step } from './journal.ts'
-import type { Lease, LeaseEntry, PoolEntry, PoolRecord } from './records.ts'
+import type { Lease, LeaseEntry, PoolEntry, PoolGrant, PoolRecord } from './records.ts'
 import type { Store } from './store.ts'
 import type { AddressWish, PoolWish } from './wish.ts'
 import type { Cidr, Family, Ip } from '../native/value/ip.ts'
@@ -118,6 +118,26 @@ export class Ipam {
       const inUse = lease.purpose === 'gateway' ? this.#isAlive(pool) : this.#inUse(pool, address)
       return inUse ? { answer: false, writes: [] } : endLease(pool, address, lease)
     })
+  }
+
+  /** The grants that these subnets are. */
+  grantsOf(subnets: readonly Cidr[]): readonly PoolGrant[] {
+    return this.pools().flatMap(({ id, subnet, at }) => (subnets.includes(subnet) ? [{ id, at }] : []))
+  }
+
+  isGranted({ id, at }: PoolGrant): boolean {
+    return this.#pools.get(id)?.record.at === at
+  }
+
+  /** Ends a pool of which somebody knows that its network is gone. False: it ended before, or an endpoint is alive. */
+  async endGrant(grant: PoolGrant): Promise<boolean> {
+    return this.isGranted(grant) ? this.releasePool(grant.id) : false
+  }
+
+  /** The pool that a daemon was about to answer when it ended, while nothing shows that its requester knows of it. */
+  get unanswered(): PoolEntry | undefined {
+    const pool = this.#unanswered === undefined ? undefined : this.#pools.get(this.#unanswered)
+    return pool && pool.leases.size === 0 ? entryOf(pool) : undefined
   }
 
   /** Ends a pool that evidence speaks against. False: it ended, or was requested again, since it was listed. */

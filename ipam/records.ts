@@ -34,6 +34,9 @@ export interface Lease {
   readonly at: number
 }
 
+/** A pool as it was granted once; `at` tells it from a later grant of the same one. */
+export type PoolGrant = Pick<PoolEntry, 'id' | 'at'>
+
 export interface PoolEntry extends PoolRecord {
   readonly id: PoolId
 }

@@ -10,11 +10,13 @@ interface Outcome {
   readonly passed: number
   readonly failed: number
 }
+/** Repetitions (scripts/test --full) take their time. */
+const patience = process.env['WEFT_TEST_FULL'] ? 10 : 1
 /** A file's time-out in seconds, and how many files run beside each other. Lab files share one machine's kernel locks. */
 const layers: Readonly<Record<string, { readonly timeoutSeconds: number; readonly beside: number }>> = {
-  unit: { timeoutSeconds: 60, beside: availableParallelism() },
-  golden: { timeoutSeconds: 60, beside: availableParallelism() },
-  lab: { timeoutSeconds: Number(process.env['WEFT_TEST_TIMEOUT'] ?? 300), beside: 1 },
+  unit: { timeoutSeconds: 60 * patience, beside: availableParallelism() },
+  golden: { timeoutSeconds: 60 * patience, beside: availableParallelism() },
+  lab: { timeoutSeconds: 300 * patience, beside: 1 },
 }
 
 function filesOf(argument: string): readonly string[] {

@@ -35,7 +35,7 @@ export function takePulse(host: Host): Pulse {
   const socketPath = host.path('/run/weft/weft.sock')
   const agent = new Agent({ keepAlive: true })
   const times: number[] = []
-  let stopped = false
+  const state = { stopped: false }
   const ask = (): Promise<void> =>
     new Promise((resolve, reject) => {
       const outgoing = request({ socketPath, agent, path: '/healthz' }, answer => {
@@ -47,7 +47,7 @@ export function takePulse(host: Host): Pulse {
       outgoing.end()
     })
   const beating = (async (): Promise<void> => {
-    while (!stopped) {
+    while (!state.stopped) {
       const started = performance.now()
       await ask()
       times.push(performance.now() - started)
@@ -56,7 +56,7 @@ export function takePulse(host: Host): Pulse {
   })()
   return {
     async stop() {
-      stopped = true
+      state.stopped = true
       await beating
       agent.destroy()
       return times

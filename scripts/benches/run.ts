@@ -62,26 +62,23 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 }
 
 function compared(name: string, pairs: readonly Pair[], part: keyof Life): readonly Figure[] {
-  const [low, high] = interval(pairs, part)
+  // Of each pair, so that what the machine does beside hits both numbers of a ratio alike.
+  const ratios = pairs.map(({ weft, own }) => weft[part] / own[part])
+  const [low, high] = interval(ratios)
   const samples = pairs.length
   return [
     { name: `${name} on weft-bridge, median`, value: median(pairs.map(({ weft }) => weft[part])), unit: 'ms', samples },
     { name: `${name} on bridge, median`, value: median(pairs.map(({ own }) => own[part])), unit: 'ms', samples },
-    { name: `${name}, ratio of the medians`, value: ratio(pairs, part), unit: 'x', samples },
-    { name: `${name}, ratio, lower end of the 95 % interval`, value: low, unit: 'x' },
-    { name: `${name}, ratio, upper end of the 95 % interval`, value: high, unit: 'x', goal: { most: 1.05 } },
+    { name: `${name}, ratio, median of the pairs`, value: median(ratios), unit: 'x', samples },
+    { name: `${name}, ratio, 95 % interval, lower end`, value: low, unit: 'x' },
+    { name: `${name}, ratio, 95 % interval, upper end`, value: high, unit: 'x', goal: { most: 1.05 } },
   ]
 }
 
-function ratio(pairs: readonly Pair[], part: keyof Life): number {
-  return median(pairs.map(({ weft }) => weft[part])) / median(pairs.map(({ own }) => own[part]))
-}
-
-/** Bootstrap over the pairs: what the ratio is in 95 of 100 samples that are drawn out of these, with repetition. */
-function interval(pairs: readonly Pair[], part: keyof Life): readonly [number, number] {
-  const ratios = Array.from({ length: resamples }, () => {
-    const drawn = pairs.map(() => pairs[Math.floor(Math.random() * pairs.length)] as Pair)
-    return ratio(drawn, part)
+/** Bootstrap: where the median lies in 95 of 100 samples that are drawn out of these, with repetition. */
+function interval(samples: readonly number[]): readonly [number, number] {
+  const medians = Array.from({ length: resamples }, () => {
+    return median(samples.map(() => samples[Math.floor(Math.random() * samples.length)] ?? 0))
   })
-  return [quantile(ratios, 0.025), quantile(ratios, 0.975)]
+  return [quantile(medians, 0.025), quantile(medians, 0.975)]
 }

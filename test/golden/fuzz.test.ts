@@ -232,4 +232,15 @@ test('ids: none collides with names of the house', async () => {
   }
 })
 
+for (const [name, NetworkID] of Object.entries({
+  'half a character': '"\\ud800"',
+  'the last character': '"\u{10ffff}"',
+})) {
+  test(`ids: ${name} is refused, for the store could not find it again`, async () => {
+    await using s = await stand()
+    const { status } = await s.caller.send('NetworkDriver.DeleteNetwork', Buffer.from(`{"NetworkID":${NetworkID}}`))
+    assert.is(status, 400)
+  })
+}
+
 test.run()

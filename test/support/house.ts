@@ -15,6 +15,7 @@ import type { CreateEndpoint, CreateNetwork } from '../../plugin-api/network.ts'
 export const facts: Omit<Facts, 'forwarded'> = {
   uplinks: [],
   foreignBridges: [],
+  foreignSwitches: [],
   acceptHooks: [],
   marks: { allowed: 0x00100000, hairpin: 0x00200000 },
 }

@@ -1,11 +1,15 @@
-import type { Store, Write } from '../../../ipam/store.ts'
+import type { CommitOptions, Store, Write } from '../../../ipam/store.ts'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Journal } from '../../../ipam/journal.ts'
+import { Journal, type Step } from '../../../ipam/journal.ts'
 
 /** Shows each commit, and lets the test say when and how it ends. */
 class SlowStore implements Store {
-  readonly commits: { readonly writes: readonly Write[]; end(cause?: Error): Promise<void> }[] = []
+  readonly commits: {
+    readonly writes: readonly Write[]
+    readonly survives: CommitOptions['survives']
+    end(cause?: Error): Promise<void>
+  }[] = []
 
   async get(): Promise<undefined> {
     return undefined
@@ -15,14 +19,14 @@ class SlowStore implements Store {
     return []
   }
 
-  commit(writes: readonly Write[]): Promise<void> {
+  commit(writes: readonly Write[], { survives }: CommitOptions = {}): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = async (cause?: Error): Promise<void> => {
         if (cause) reject(cause)
         else resolve()
         await new Promise(setImmediate)
       }
-      this.commits.push({ writes, end })
+      this.commits.push({ writes, survives, end })
     })
   }
 }
@@ -38,6 +42,32 @@ test('journal: answers when the writes are durable, not before', async () => {
   await store.commits[0]?.end()
   await done
   assert.equal(told, ['granted'])
+})
+
+test('journal: a commit survives as much as the most lasting of its requests must', async () => {
+  const store = new SlowStore()
+  const journal = new Journal(store)
+  const ask = (key: string, more: Pick<Step<never>, 'survives'> = {}): Promise<undefined> =>
+    journal.run(() => ({ answer: undefined, writes: key === '' ? [] : [{ key, value: 1 }], ...more }))
+  const short = { survives: 'process' } as const
+  const all = [ask('a'), ask('b', short), ask('c'), ask('')]
+  await store.commits[0]?.end()
+  await store.commits[1]?.end()
+  all.push(ask('d', short))
+  await new Promise(setImmediate)
+  all.push(ask('e', short), ask(''))
+  await store.commits[2]?.end()
+  await store.commits[3]?.end()
+  await Promise.all(all)
+  assert.equal(
+    store.commits.map(({ writes, survives }) => [writes.map(({ key }) => key).join(' '), survives]),
+    [
+      ['a', 'power'],
+      ['b c', 'power'],
+      ['d', 'process'],
+      ['e', 'process'],
+    ],
+  )
 })
 
 test('journal: requests that wait share the next commit, in their order', async () => {
