@@ -3,16 +3,24 @@ import type { Ipam } from '../ipam/ipam.ts'
 import { parseMac } from '../native/value/mac.ts'
 import type { IpamHandlers } from '../plugin-api/methods.ts'
 import { addressOptions } from '../plugin-api/options.ts'
+import { explained } from './explain.ts'
 import type { House } from './house.ts'
 
-/** `client`: name of the driver whose socket is asked; an engine repeats a pool where it got it. */
-export function ipamHandlers(house: House, ipam: Ipam, client: string): IpamHandlers {
+/**
+ * `client`: name of the driver whose socket is asked; an engine repeats a pool where it got it. `readRoutes`: automatic
+ * pools must keep clear of the host's routes as they are now.
+ */
+export function ipamHandlers(
+  { log }: House,
+  ipam: Ipam,
+  client: string,
+  readRoutes: () => Promise<void> = async () => undefined,
+): IpamHandlers {
   return {
     engineStarted: () => ipam.engineStarted(client),
 
     async requestPool({ Pool, SubPool, Options, V6 }) {
-      // An automatic pool must keep clear of the host's routes as they are now.
-      if (Pool === undefined) await house.refresh()
+      await explained(readRoutes())
       const pool = await ipam.requestPool({
         client,
         family: V6 ? 6 : 4,
@@ -20,12 +28,12 @@ export function ipamHandlers(house: House, ipam: Ipam, client: string): IpamHand
         ...(Pool === undefined ? {} : { pool: Pool }),
         ...(SubPool === undefined ? {} : { subPool: SubPool }),
       })
-      house.log.info({ pool: pool.id }, 'pool granted')
+      log.info({ pool: pool.id }, 'pool granted')
       return { PoolID: pool.id, Pool: pool.subnet }
     },
 
     async releasePool({ PoolID }) {
-      if (await ipam.releasePool(PoolID)) house.log.info({ pool: PoolID }, 'pool released')
+      if (await ipam.releasePool(PoolID)) log.info({ pool: PoolID }, 'pool released')
     },
 
     async requestAddress(request) {
@@ -36,13 +44,13 @@ export function ipamHandlers(house: House, ipam: Ipam, client: string): IpamHand
         ...(request.Address === undefined ? {} : { address: request.Address }),
         ...(parsed === undefined ? {} : { mac: parsed }),
       })
-      house.log.info({ pool: request.PoolID, address, purpose }, 'address granted')
+      log.info({ pool: request.PoolID, address, purpose }, 'address granted')
       return { Address: address }
     },
 
     async releaseAddress({ PoolID, Address }) {
       const released = await ipam.releaseAddress(PoolID, Address)
-      if (released) house.log.info({ pool: PoolID, address: Address }, 'address released')
+      if (released) log.info({ pool: PoolID, address: Address }, 'address released')
     },
   }
 }

@@ -3,7 +3,7 @@
  * kernel. So the kernel may hold more than was promised, never less, and a crash at any point leaves only surplus.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { Endpoint, Network } from '../drivers/driver.ts'
+import { forwardingSwitch, type Endpoint, type Network } from '../drivers/driver.ts'
 import type { Family } from '../native/value/ip.ts'
 import type { Resource } from '../native/kernel/resource.ts'
 import { hostLane, hostOwner, planEndpoint, planHost, planNetwork, type House } from './house.ts'
@@ -60,9 +60,28 @@ export async function forward(house: House, families: readonly Family[]): Promis
 export async function followHost(house: House): Promise<void> {
   await house.lanes.within(hostLane, async () => {
     const plan = planHost(house)
-    if (plan.length > 0) await house.reconciler.set(hostOwner, plan)
-    else await vanish(house, hostOwner)
+    if (plan.length > 0) return house.reconciler.set(hostOwner, plan)
+    await stopForwarding(house)
+    return vanish(house, hostOwner)
   })
+}
+
+/**
+ * The guard goes with the last network, so what it guarded goes before. Nobody but bridges of others can have come to
+ * rely on the forwarding that weft switched on: between other links it was dropped.
+ */
+async function stopForwarding(house: House): Promise<void> {
+  const { forwarded } = house.records
+  if (forwarded.length === 0) return
+  const needed = forwarded.filter(family => house.facts.foreignFamilies.includes(family))
+  const off = forwarded.filter(family => !needed.includes(family))
+  await house.reconciler.set(
+    hostOwner,
+    off.map(family => forwardingSwitch(family, '0')),
+  )
+  await house.records.noteForwarding([])
+  house.facts = { ...house.facts, forwarded: [] }
+  if (needed.length > 0) house.log.warn({ families: needed }, 'forwarding stays on: bridges of others need it')
 }
 
 async function grow(

@@ -46,11 +46,14 @@ export class Engine {
     return this.answered
   }
 
-  /** Ids of all its networks, of any driver. */
-  async networkIds(): Promise<readonly NetworkId[]> {
+  /** All its networks, of any driver. */
+  async networks(): Promise<readonly { readonly id: NetworkId; readonly ipamDriver: string }[]> {
     const answer = await this.#get('/networks')
     const rows = Array.isArray(answer?.body) ? (answer.body as readonly unknown[]) : []
-    return rows.flatMap(row => (text(field(row, 'Id')) ?? []) as NetworkId | [])
+    return rows.flatMap(row => {
+      const id = text(field(row, 'Id')) as NetworkId | undefined
+      return id === undefined ? [] : [{ id, ipamDriver: text(field(field(row, 'IPAM'), 'Driver')) ?? '' }]
+    })
   }
 
   /** Undefined: this engine has no such network, so it is no evidence about it. Rejects when there is no answer. */

@@ -35,8 +35,12 @@ export class Watch {
   readonly #engine: Engine
   readonly #leases: Leases
   readonly #links: () => Promise<ReadonlySet<IfName>>
-  /** When the engine's list first lacked it, by endpoint or lease. */
+  /** When the engine's list first lacked it, by endpoint, network or lease. */
   readonly #missingSince = new Map<string, number>()
+  /** Of those, what the look that goes on has asked about: the rest is not there any more. */
+  readonly #asked = new Set<string>()
+  /** Networks without endpoints that the engine lacked over two looks; perhaps they are another engine's. */
+  readonly #unlisted = new Set<NetworkId>()
   #timer: NodeJS.Timeout | undefined
   #stopped = false
   #engineLookAt = 0
@@ -53,13 +57,24 @@ export class Watch {
 
   /** Drops endpoints whose link is gone. Asks nobody but the kernel, so that events may call it at once. */
   async lookAtLinks(): Promise<void> {
+    const { lanes, records } = this.#house
+    const dead = await this.#deadAmong(records.endpoints())
+    for (const networkId of new Set(dead.map(endpoint => endpoint.networkId))) {
+      await lanes.run(networkId, async () => {
+        // While we waited for our turn some may have been joined anew, or removed by the engine.
+        const still = await this.#deadAmong(records.endpointsOf(networkId))
+        for (const endpoint of still) await this.#giveUp(endpoint, 'its link is gone')
+      })
+    }
+  }
+
+  async #deadAmong(endpoints: readonly Endpoint[]): Promise<readonly Endpoint[]> {
     const links = await this.#links()
     const evidence: Evidence = { hasLink: name => links.has(name) }
-    for (const endpoint of this.#house.records.endpoints()) {
+    return endpoints.filter(endpoint => {
       const network = this.#house.records.network(endpoint.networkId)
-      if (!network || endpoint.phase === 'created') continue
-      if (!driverOf(this.#house, network).alive(endpoint, evidence)) await this.#drop(endpoint, 'its link is gone')
-    }
+      return network && endpoint.phase !== 'created' && !driverOf(this.#house, network).alive(endpoint, evidence)
+    })
   }
 
   start(settleSeconds: number): void {
@@ -86,7 +101,7 @@ export class Watch {
     const { records } = this.#house
     const doubtful =
       records.endpoints().some(endpoint => isDoubtful(endpoint, now)) ||
-      records.networks().some(network => isForsaken(this.#house, network))
+      records.networks().some(network => this.#isDubious(network))
     const { changes } = records
     // A record that is new has a name to learn.
     const old = changes !== this.#changesSeen || now - this.#engineLookAt >= everyMs
@@ -94,27 +109,51 @@ export class Watch {
     if (!(await this.#engine.reachable())) return
     this.#changesSeen = changes
     this.#engineLookAt = now
+    this.#asked.clear()
     const ours: EngineNetwork[] = []
-    const ids = await this.#engine.networkIds()
-    for (const id of ids) {
-      const seen = await this.#engine.network(id)
+    const listed = await this.#engine.networks()
+    for (const { id, ipamDriver } of listed) {
       const network = records.network(id)
+      const isOurs = ipamDriver.startsWith('weft-')
+      const seen = network || isOurs ? await this.#engine.network(id) : undefined
       if (!seen) continue
-      if (seen.ipamDriver.startsWith('weft-')) ours.push(seen)
+      if (isOurs) ours.push(seen)
       if (!network) continue
       this.names.set(id, seen)
       await this.#judge(network, seen)
     }
+    const ids = new Set(listed.map(({ id }) => id))
     for (const network of records.networks()) await this.#judgeNetwork(network, ids)
     await this.#judgeLeases(ours)
     await this.#judgePool()
+    for (const what of this.#missingSince.keys()) if (!this.#asked.has(what)) this.#missingSince.delete(what)
+    for (const id of [...this.names.keys(), ...this.#unlisted]) if (!records.network(id)) this.#forget(id)
+  }
+
+  #isDubious(network: Network): boolean {
+    const { id } = network
+    return isForsaken(this.#house, network) || (this.#missingSince.has(`network ${id}`) && !this.#unlisted.has(id))
+  }
+
+  /** Did an engine lack this network over two looks, while nothing uses it? */
+  isUnlisted(id: NetworkId): boolean {
+    return this.#unlisted.has(id) && this.#house.records.endpointsOf(id).length === 0
+  }
+
+  #forget(id: NetworkId): void {
+    this.names.delete(id)
+    this.#unlisted.delete(id)
   }
 
   async #judge(network: Network, seen: EngineNetwork): Promise<void> {
     for (const endpoint of this.#house.records.endpointsOf(network.id)) {
       const lacking = isDoubtful(endpoint, Date.now()) && !seen.endpoints.has(endpoint.id)
-      if (this.#missing(`endpoint ${endpoint.id}`, lacking, doubtMs))
-        await this.#drop(endpoint, 'the engine does not know it')
+      if (!this.#missing(`endpoint ${endpoint.id}`, lacking, doubtMs)) continue
+      await this.#house.lanes.run(network.id, async () => {
+        const current = this.#house.records.endpoint(network.id, endpoint.id)
+        // It may have been joined while we waited for our turn.
+        if (current && isDoubtful(current, Date.now())) await this.#giveUp(current, 'the engine does not know it')
+      })
     }
   }
 
@@ -122,20 +161,17 @@ export class Watch {
    * An engine's list alone never removes a network, for it may be another engine's. But one that lost its pools, and is
    * not listed: its creation broke when a daemon ended, or its removal did.
    */
-  async #judgeNetwork({ id }: Network, listed: readonly NetworkId[]): Promise<void> {
-    const isGone = (): Network | undefined => {
-      const network = this.#house.records.network(id)
-      return network && isForsaken(this.#house, network) ? network : undefined
-    }
-    if (!this.#missing(`network ${id}`, isGone() !== undefined && !listed.includes(id), doubtMs)) return
-    await this.#house.lanes.run(id, async () => {
-      const network = isGone()
-      if (!network) return
+  async #judgeNetwork({ id }: Network, listed: ReadonlySet<NetworkId>): Promise<void> {
+    const { lanes, log, records } = this.#house
+    const lacking = !listed.has(id) && records.endpointsOf(id).length === 0
+    if (!lacking) this.#unlisted.delete(id)
+    if (!this.#missing(`network ${id}`, lacking, doubtMs)) return
+    this.#unlisted.add(id)
+    await lanes.run(id, async () => {
+      const network = records.network(id)
+      if (!network || !isForsaken(this.#house, network)) return
       await removeNetwork(this.#house, network)
-      this.#house.log.warn(
-        { network: id },
-        'network given up: its pools were released, and the engine does not know it',
-      )
+      log.warn({ network: id }, 'network given up: its pools were released, and the engine does not know it')
     })
   }
 
@@ -158,7 +194,7 @@ export class Watch {
     for (const lease of this.#leases.leases()) {
       const { pool, address, purpose } = lease
       const judged = purpose === 'endpoint' && subnets.some(subnet => contains(subnet, address))
-      if (!this.#missing(`lease ${pool} ${address}`, judged && !used.has(address), leaseDoubtMs)) continue
+      if (!this.#missing(`lease ${pool} ${address} ${lease.at}`, judged && !used.has(address), leaseDoubtMs)) continue
       if (await this.#leases.drop(lease))
         this.#house.log.warn({ pool, address }, 'lease ended: the engine does not list its address')
     }
@@ -166,27 +202,17 @@ export class Watch {
 
   /** True when something has been lacking for so long, over at least two looks. */
   #missing(what: string, lacking: boolean, doubt: number): boolean {
+    this.#asked.add(what)
     const since = this.#missingSince.get(what)
     if (!lacking) this.#missingSince.delete(what)
     else if (since === undefined) this.#missingSince.set(what, Date.now())
-    else if (Date.now() - since >= doubt - 50) return this.#missingSince.delete(what)
-    return false
+    return lacking && since !== undefined && Date.now() - since >= doubt - 50
   }
 
-  async #drop({ networkId, id }: Endpoint, why: string): Promise<void> {
-    await this.#house.lanes.run(networkId, async () => {
-      const current = this.#house.records.endpoint(networkId, id)
-      // It may have been joined, or removed by the engine, while we waited for our turn.
-      if (!current || (why === 'its link is gone' && (await this.#hasLink(current)))) return
-      await removeEndpoint(this.#house, current)
-      this.#house.log.warn({ network: networkId, endpoint: id, why }, 'endpoint given up')
-    })
-  }
-
-  async #hasLink(endpoint: Endpoint): Promise<boolean> {
-    const network = this.#house.records.network(endpoint.networkId)
-    const links = await this.#links()
-    return network !== undefined && driverOf(this.#house, network).alive(endpoint, { hasLink: name => links.has(name) })
+  async #giveUp(endpoint: Endpoint, why: string): Promise<void> {
+    await removeEndpoint(this.#house, endpoint)
+    const { networkId: network, id } = endpoint
+    this.#house.log.warn({ network, endpoint: id, why }, 'endpoint given up')
   }
 }
 

@@ -5,31 +5,32 @@ import type { Facts, Marks } from '../drivers/driver.ts'
 import { KernelError } from '../native/netlink/errors.ts'
 import type { IfName, Sysctl } from '../native/kernel/resource.ts'
 import type { Nft } from '../native/nft/batch.ts'
+import type { ForeignFilter } from '../native/nft/read.ts'
+import type { AddressInfo } from '../native/rtnl/addr.ts'
 import { legacyFilters } from '../native/nft/legacy.ts'
 import type { LinkInfo } from '../native/rtnl/link.ts'
 import type { RouteInfo } from '../native/rtnl/route.ts'
 import type { Rtnl } from '../native/rtnl/rtnl.ts'
-import { lengthOf, type Cidr, type Family } from '../native/value/ip.ts'
+import { familyOf, lengthOf, type Cidr, type Family } from '../native/value/ip.ts'
 
 export interface Sources {
   readonly rtnl: Rtnl
   readonly nft: Nft
   readonly marks: Marks
+  /** As they were known before, for what cannot be read now. */
+  readonly before: Pick<Facts, 'acceptHooks'> | undefined
   /** Part of the facts cannot be known. */
   readonly onDoubt: (cause: KernelError) => void
 }
 
-export async function gatherFacts({ rtnl, nft, marks, onDoubt }: Sources): Promise<Omit<Facts, 'forwarded'>> {
-  const [links, routes, filters, legacy] = await Promise.all([
+export async function gatherFacts(sources: Sources): Promise<Omit<Facts, 'forwarded'>> {
+  const { rtnl, nft, marks } = sources
+  const [links, routes, addresses, filters, oldHooks] = await Promise.all([
     rtnl.links(),
     rtnl.routes(),
+    rtnl.addresses(),
     nft.foreignFilters(),
-    legacyFilters().catch((cause: unknown) => {
-      // The old tables are in use, but nothing on this host can read them: made by a container, perhaps.
-      if (!(cause instanceof KernelError)) throw cause
-      onDoubt(cause)
-      return []
-    }),
+    legacyHooks(sources),
   ])
   const foreign = links.filter(({ kind, alias }) => kind === 'bridge' && !alias?.startsWith('weft '))
   return {
@@ -40,14 +41,35 @@ export async function gatherFacts({ rtnl, nft, marks, onDoubt }: Sources): Promi
         .filter(isSet)
         .map(({ key }) => key),
     ),
-    uplinks: uplinksOf(foreign, routes),
-    acceptHooks: [
-      ...filters.map(filter => ({ ...filter, backend: 'nft' as const })),
-      ...legacy.map(filter => ({ ...filter, backend: 'legacy' as const })),
-    ].flatMap(({ family, backend, drops, dockerUser }) =>
-      // Both: engine 20.10 takes the jump to DOCKER-USER out and puts it in again with every network that it makes.
-      [dockerUser && 'DOCKER-USER', drops && 'FORWARD'].flatMap(chain => (chain ? [{ family, backend, chain }] : [])),
-    ),
+    uplinks: uplinksOf(foreign, links, routes),
+    foreignFamilies: [...new Set(addresses.filter(isRouted(foreign)).map(({ cidr }) => familyOf(cidr)))],
+    acceptHooks: [...hooksOf(filters, 'nft'), ...oldHooks],
+  }
+}
+
+/** A bridge of somebody else's with an address that is more than link-local: its network is routed by this host. */
+function isRouted(bridges: readonly LinkInfo[]): (address: AddressInfo) => boolean {
+  const indexes = new Set(bridges.map(({ index }) => index))
+  return ({ linkIndex, cidr }) => indexes.has(linkIndex) && !/^fe[89ab]/.test(cidr)
+}
+
+type Hooks = Facts['acceptHooks']
+
+function hooksOf(filters: readonly ForeignFilter[], backend: 'nft' | 'legacy'): Hooks {
+  return filters.flatMap(({ family, drops, dockerUser }) =>
+    // Both: engine 20.10 takes the jump to DOCKER-USER out and puts it in again with every network that it makes.
+    [dockerUser && 'DOCKER-USER', drops && 'FORWARD'].flatMap(chain => (chain ? [{ family, backend, chain }] : [])),
+  )
+}
+
+async function legacyHooks({ before, onDoubt }: Sources): Promise<Hooks> {
+  try {
+    return hooksOf(await legacyFilters(), 'legacy')
+  } catch (cause) {
+    if (!(cause instanceof KernelError)) throw cause
+    onDoubt(cause)
+    // No program here can read the old tables: made by a container, perhaps. Any other failure passes.
+    return cause.errno === 'ENOENT' ? [] : (before?.acceptHooks ?? []).filter(({ backend }) => backend === 'legacy')
   }
 }
 
@@ -66,11 +88,22 @@ export function routedSubnets(routes: readonly RouteInfo[]): readonly Cidr[] {
   return routes.map(({ destination }) => destination).filter(destination => lengthOf(destination) > 0)
 }
 
-function uplinksOf(bridges: readonly LinkInfo[], routes: readonly RouteInfo[]): readonly IfName[] {
+/** Bridges that lead out: by a default route, or because a real link is their port. The rest are networks of others. */
+function uplinksOf(
+  bridges: readonly LinkInfo[],
+  links: readonly LinkInfo[],
+  routes: readonly RouteInfo[],
+): readonly IfName[] {
   const ways = new Set(
     routes.filter(({ destination }) => lengthOf(destination) === 0).flatMap(({ outInterfaces }) => outInterfaces),
   )
-  return bridges.filter(({ index }) => ways.has(index)).map(({ name }) => name as IfName)
+  const wired = new Set(links.filter(({ kind }) => isReal(kind)).map(({ master }) => master))
+  return bridges.filter(({ index }) => ways.has(index) || wired.has(index)).map(({ name }) => name as IfName)
+}
+
+/** Hardware has no kind; the others are made of it. */
+function isReal(kind: string | undefined): boolean {
+  return kind === undefined || ['bond', 'team', 'vlan'].includes(kind)
 }
 
 /** Of this boot; endpoints of another one have no links any more. */

@@ -43,6 +43,10 @@ export interface House {
   refresh(): Promise<void>
   /** Does the host forward this family now, whoever switched it on? */
   forwards(family: Family): boolean
+  /** Are weft's own rules loaded? Without them what is closed would stand open. */
+  rulesStand: () => boolean
+  /** Did an engine lack this network over two looks, while nothing uses it? Perhaps it is another engine's. */
+  isUnlisted: (id: NetworkId) => boolean
   /** Something is not as it should be: settle soon. */
   settleSoon(why: string): void
 }
@@ -62,7 +66,10 @@ export async function openHouse({ gather, ...parts }: Parts): Promise<House> {
   const read = async (): Promise<Facts> => ({ ...(await gather()), forwarded: parts.records.forwarded })
   const house: House = {
     ...parts,
-    reconciler: new Reconciler(parts.kernel),
+    reconciler: new Reconciler(parts.kernel, failed => {
+      parts.log.warn({ failed }, 'undoing left something behind')
+      house.settleSoon('an undo failed')
+    }),
     lanes: new Lanes(),
     facts: await read(),
     pools: { grantsOf: () => [], isGranted: () => false, endGrant: async () => false },
@@ -71,6 +78,8 @@ export async function openHouse({ gather, ...parts }: Parts): Promise<House> {
     async refresh() {
       house.facts = await read()
     },
+    rulesStand: () => true,
+    isUnlisted: () => false,
     settleSoon() {
       // Until main gives it a settler.
     },

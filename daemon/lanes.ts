@@ -8,7 +8,10 @@ export class Lanes {
     return this.#queue(lane, Promise.all([this.#gate, this.#tails.get(lane)]).then(work))
   }
 
-  /** A turn inside a turn of another lane. It must not wait for `alone`, which waits for the outer turn. */
+  /**
+   * A turn inside a turn of another lane. It must not wait for `alone`, which waits for the outer turn. Only for lanes
+   * that `run` is never used with: one that waits behind `alone` in such a lane would hold up both.
+   */
   within<T>(lane: string, work: () => Promise<T>): Promise<T> {
     return this.#queue(lane, Promise.resolve(this.#tails.get(lane)).then(work))
   }

@@ -7,18 +7,24 @@ import { UserError } from '../plugin-api/answer.ts'
 import type { PortBinding } from '../plugin-api/options.ts'
 import { putEndpoint } from './edit.ts'
 import type { House } from './house.ts'
+import { endpointKey } from './records.ts'
 import { Claimed } from './reconcile.ts'
 
 /** Ports for those who do not care which, in the order to try. */
-export type PortChoices = () => readonly number[]
+export interface PortChoices {
+  (): readonly number[]
+  /** The last of them that was published. */
+  readonly given?: (port: number) => void
+}
 
-/** A binding with one host address per family, and the ports that may serve it, in the order to try. */
-interface Candidate {
+/** As the engine has it: who finds more ports in use than that fights with somebody, and each try costs a round. */
+const retriesPerBinding = 10
+
+/** A binding with one host address per family. */
+interface Wanted {
   readonly binding: PortBinding
+  readonly protocol: 'tcp' | 'udp'
   readonly addresses: readonly Ip[]
-  readonly choices: readonly number[]
-  /** Index of the choice that is tried. */
-  readonly at: number
 }
 
 /** Publishes all bindings of the endpoint or none. */
@@ -29,77 +35,187 @@ export async function publish(
   bindings: readonly PortBinding[],
   range: PortChoices,
 ): Promise<readonly PublishedPort[]> {
-  let candidates: readonly Candidate[] = []
-  for (const binding of bindings) {
-    const fresh = { binding, addresses: hostAddresses(endpoint, binding), choices: choicesOf(binding, range), at: 0 }
-    candidates = [...candidates, firstFree(house, endpoint, fresh, candidates)]
-  }
+  const wanted = bindings.map(binding => ({
+    binding,
+    protocol: protocolOf(binding),
+    addresses: hostAddresses(endpoint, binding),
+  }))
+  const picks = new Picks(house, endpoint, range)
+  for (const one of [...wanted].sort(byFreedom)) picks.pick(one)
   for (;;) {
-    const ports = candidates.flatMap(portsOf)
+    const ports = wanted.flatMap(one => picks.of(one))
     try {
       await putEndpoint(house, network, { ...endpoint, ports })
+      picks.published()
       return ports
     } catch (cause) {
-      // A process outside weft has it: the next choice of that binding, if there is one.
-      const taken = candidates.find(candidate => portsOf(candidate).some(port => isTaken(cause, port)))
-      if (!taken) throw cause
-      const others = candidates.filter(candidate => candidate !== taken)
-      const next = firstFree(house, endpoint, { ...taken, at: taken.at + 1 }, others)
-      candidates = candidates.map(candidate => (candidate === taken ? next : candidate))
+      picks.another(cause)
     }
   }
 }
 
-/** The first choice that neither another endpoint nor another binding of this one has. */
-function firstFree(house: House, endpoint: Endpoint, candidate: Candidate, others: readonly Candidate[]): Candidate {
-  const mine = new Set(others.flatMap(portsOf).map(holdKey))
-  const own = `endpoint/${endpoint.networkId}/${endpoint.id}`
-  for (let at = candidate.at; at < candidate.choices.length; at += 1) {
-    const tried = { ...candidate, at }
-    const free = portsOf(tried).every(port => {
-      const holder = house.reconciler.ownerOf(holdKey(port))
-      return !mine.has(holdKey(port)) && (holder === undefined || holder === own) && !overlapped(house, own, port)
-    })
-    if (free) return tried
+/** The engine's order is random: who has less choice comes first, so that it does not decide who gets a port. */
+function byFreedom({ binding: one }: Wanted, { binding: other }: Wanted): number {
+  return freedom(one) - freedom(other) || one.HostPortEnd - other.HostPortEnd
+}
+
+function freedom({ HostPort, HostPortEnd }: PortBinding): number {
+  if (HostPort === 0) return 2
+  return HostPort === HostPortEnd ? 0 : 1
+}
+
+/** What the bindings of one endpoint get. Every step is a look-up: there may be ten thousand of them. */
+class Picks {
+  readonly #house: House
+  readonly #own: string
+  readonly #range: PortChoices
+  readonly #picked = new Map<Wanted, readonly PublishedPort[]>()
+  /** By hold key: who took it, or found it in use. It only grows: nothing is tried twice. */
+  readonly #takers = new Map<string, Wanted>()
+  /** The same as spots. */
+  readonly #spots = new Set<string>()
+  readonly #retries = new Map<Wanted, number>()
+  /** By protocol, addresses and sort of number: index of a number that is not free -> index to go on with. */
+  readonly #passed = new Map<string, Map<number, number>>()
+  /** What other endpoints publish, as spots. */
+  readonly #rivals = new Map<Endpoint, ReadonlySet<string>>()
+  #ephemeral: readonly number[] | undefined
+  /** Index of the last ephemeral port that was picked. */
+  #last = -1
+
+  constructor(house: House, endpoint: Endpoint, range: PortChoices) {
+    this.#house = house
+    this.#own = endpointKey(endpoint.networkId, endpoint.id)
+    this.#range = range
   }
-  throw taken(candidate)
+
+  of(wanted: Wanted): readonly PublishedPort[] {
+    return this.#picked.get(wanted) ?? []
+  }
+
+  /** Takes the first choice that neither another endpoint nor another binding of this one has. */
+  pick(wanted: Wanted, cause?: unknown): void {
+    const { HostPort, HostPortEnd } = wanted.binding
+    // Named numbers are their own index; ephemeral ones are counted from 0, which is their HostPort.
+    const numbers = HostPort === 0 ? (this.#ephemeral ??= this.#range()) : undefined
+    const end = numbers ? numbers.length - 1 : HostPortEnd
+    const passed = this.#passedOf(wanted)
+    for (let at = firstLeft(passed, HostPort); at <= end; at = firstLeft(passed, at)) {
+      const ports = portsOf(wanted, numbers?.[at] ?? at)
+      const free = ports.every(port => this.#isFree(port))
+      // Not free, or not free from now on.
+      passed.set(at, at + 1)
+      if (!free) continue
+      for (const port of ports) {
+        this.#takers.set(holdKey(port), wanted)
+        this.#spots.add(spotOf(port, isUnspecified(port.hostAddress)))
+      }
+      this.#picked.set(wanted, ports)
+      if (numbers) this.#last = Math.max(this.#last, at)
+      return
+    }
+    throw exhausted(wanted, cause)
+  }
+
+  /** Somebody was faster: the next choice of that binding, if there is one. */
+  another(cause: unknown): void {
+    const key = refusedKey(cause)
+    const taker = key === undefined ? undefined : this.#takers.get(key)
+    if (!taker) throw cause
+    // Ports of weft's own are known beforehand and cost nothing; those of other programs are only found by trying.
+    if (cause instanceof KernelError) {
+      const retries = this.#retries.get(taker) ?? 0
+      if (retries === retriesPerBinding && !isFixed(taker.binding)) throw givenUp(taker, cause)
+      this.#retries.set(taker, retries + 1)
+    }
+    this.pick(taker, cause)
+  }
+
+  published(): void {
+    const port = this.#ephemeral?.[this.#last]
+    if (port !== undefined) this.#range.given?.(port)
+  }
+
+  #isFree(port: PublishedPort): boolean {
+    const key = holdKey(port)
+    const holder = this.#house.reconciler.ownerOf(key)
+    if (this.#takers.has(key) || (holder !== undefined && holder !== this.#own)) return false
+    const rival = spotOf(port, !isUnspecified(port.hostAddress))
+    if (this.#spots.has(rival)) return false
+    return !this.#house.records.publishersOf(port).some(other => this.#spotsOf(other).has(rival))
+  }
+
+  #spotsOf(other: Endpoint): ReadonlySet<string> {
+    const known = this.#rivals.get(other)
+    if (known) return known
+    const own = endpointKey(other.networkId, other.id) === this.#own
+    const spots = new Set(own ? [] : other.ports.map(port => spotOf(port, isUnspecified(port.hostAddress))))
+    this.#rivals.set(other, spots)
+    return spots
+  }
+
+  #passedOf({ binding, protocol, addresses }: Wanted): Map<number, number> {
+    const key = `${protocol} ${addresses.join(' ')} ${binding.HostPort === 0 ? 'ephemeral' : 'named'}`
+    const passed = this.#passed.get(key) ?? new Map<number, number>()
+    this.#passed.set(key, passed)
+    return passed
+  }
+}
+
+/** The first index from `from` on that was not passed. The way there is made short for the next who asks. */
+function firstLeft(passed: Map<number, number>, from: number): number {
+  let left = from
+  for (let next = passed.get(left); next !== undefined; next = passed.get(left)) left = next
+  for (let at = from; at < left;) {
+    const next = passed.get(at) ?? left
+    passed.set(at, left)
+    at = next
+  }
+  return left
 }
 
 /** A port on every address and the same on one of them exclude each other, as they do for bind(2). */
-function overlapped(house: House, own: string, port: PublishedPort): boolean {
-  const rivals = house.records.publishersOf(port).filter(other => `endpoint/${other.networkId}/${other.id}` !== own)
-  return rivals.some(({ ports }) =>
-    ports.some(
-      other =>
-        other.hostPort === port.hostPort &&
-        other.protocol === port.protocol &&
-        familyOf(other.hostAddress) === familyOf(port.hostAddress) &&
-        (isUnspecified(other.hostAddress) || isUnspecified(port.hostAddress)),
-    ),
-  )
+function spotOf({ protocol, hostPort, hostAddress }: PublishedPort, everywhere: boolean): string {
+  return `${everywhere ? 'every' : 'one'} IPv${familyOf(hostAddress)} ${protocol} ${hostPort}`
 }
 
-function taken({ binding, addresses, choices }: Candidate): UserError {
-  const address = addresses.map(ip => (familyOf(ip) === 6 ? `[${ip}]` : ip))[0] ?? ''
-  if (binding.HostPort !== 0 && choices.length === 1) {
-    return new UserError('PORT_TAKEN', `Bind for ${address}:${binding.HostPort} failed: port is already allocated`)
+function isFixed({ HostPort, HostPortEnd }: PortBinding): boolean {
+  return HostPort !== 0 && HostPort === HostPortEnd
+}
+
+function exhausted({ binding, addresses }: Wanted, cause: unknown): UserError {
+  const address = hostOf(addresses)
+  if (isFixed(binding)) {
+    const text = `Bind for ${address}:${binding.HostPort} failed: port is already allocated`
+    return new UserError('PORT_TAKEN', text, { cause })
   }
-  const what = binding.HostPort === 0 ? 'the ephemeral range' : `${binding.HostPort}-${binding.HostPortEnd}`
-  return new UserError('PORTS_EXHAUSTED', `all ports are allocated: none of ${what} is free on ${address}`)
+  const text = `all ports are allocated: none of ${rangeOf(binding)} is free on ${address}`
+  return new UserError('PORTS_EXHAUSTED', text, { cause })
 }
 
-function isTaken(cause: unknown, port: PublishedPort): boolean {
-  if (cause instanceof Claimed) return cause.key === holdKey(port)
-  return cause instanceof KernelError && cause.errno === 'EADDRINUSE' && cause.object === holdKey(port)
+function givenUp({ binding, addresses }: Wanted, cause: unknown): UserError {
+  const text =
+    `all ports are allocated: ${retriesPerBinding + 1} of ${rangeOf(binding)} were tried on ${hostOf(addresses)}, ` +
+    'and other programs have them'
+  return new UserError('PORTS_EXHAUSTED', text, { cause })
 }
 
-function portsOf({ binding, addresses, choices, at }: Candidate): readonly PublishedPort[] {
-  return addresses.map(hostAddress => ({
-    protocol: protocolOf(binding),
-    hostAddress,
-    hostPort: choices[at] ?? 0,
-    containerPort: binding.Port,
-  }))
+function rangeOf({ HostPort, HostPortEnd }: PortBinding): string {
+  return HostPort === 0 ? 'the ephemeral range' : `${HostPort}-${HostPortEnd}`
+}
+
+function hostOf([address = '' as Ip]: readonly Ip[]): string {
+  return familyOf(address) === 6 ? `[${address}]` : address
+}
+
+/** The held port that somebody else has. */
+function refusedKey(cause: unknown): string | undefined {
+  if (cause instanceof Claimed) return cause.key
+  return cause instanceof KernelError && cause.errno === 'EADDRINUSE' ? cause.object : undefined
+}
+
+function portsOf({ binding, protocol, addresses }: Wanted, hostPort: number): readonly PublishedPort[] {
+  return addresses.map(hostAddress => ({ protocol, hostAddress, hostPort, containerPort: binding.Port }))
 }
 
 function protocolOf({ Proto, Port }: PortBinding): 'tcp' | 'udp' {
@@ -124,11 +240,6 @@ function hostAddresses(endpoint: Endpoint, binding: PortBinding): readonly Ip[] 
     `port ${binding.Port} cannot be published on ${address}: the container has no IPv${familyOf(address)} address, ` +
       'and translation between the families is not supported yet',
   )
-}
-
-function choicesOf({ HostPort, HostPortEnd }: PortBinding, range: PortChoices): readonly number[] {
-  if (HostPort !== 0) return Array.from({ length: HostPortEnd - HostPort + 1 }, (_, i) => HostPort + i)
-  return range()
 }
 
 function holdKey(port: PublishedPort): string {

@@ -29,16 +29,27 @@ export interface Done {
 
 export interface Settled {
   readonly done: readonly Done[]
-  readonly failed: readonly { readonly owner: string; readonly text: string; readonly cause: unknown }[]
+  readonly failed: readonly Failure[]
+}
+
+export interface Failure {
+  readonly owner: string
+  readonly text: string
+  /** It was weft's own rule set. */
+  readonly rules: boolean
+  readonly cause: unknown
 }
 
 export class Reconciler {
   readonly #kernel: Kernel
+  readonly #onLeft: (failed: readonly Failure[]) => void
   readonly #wishes = new Map<string, readonly Resource[]>()
   readonly #owners = new Map<string, string>()
 
-  constructor(kernel: Kernel) {
+  /** `onLeft` is told what an undo could not undo: it is surplus, and for settle to remove. */
+  constructor(kernel: Kernel, onLeft: (failed: readonly Failure[]) => void = () => undefined) {
     this.#kernel = kernel
+    this.#onLeft = onLeft
   }
 
   /** Notes what an owner wishes without doing it: at start, before the first settle, and when facts change. */
@@ -100,7 +111,7 @@ export class Reconciler {
   /** Makes one difference go away; each change on its own, so that one failure does not stop the others. */
   async mend({ owner, changes }: Difference): Promise<Settled> {
     const done: Done[] = []
-    const failed: { owner: string; text: string; cause: unknown }[] = []
+    const failed: Failure[] = []
     const steps = changes.some(replacesTable) ? [changes] : changes.map(change => [change])
     for (const some of steps) {
       const step = some.filter(change => this.#stillMeant(change))
@@ -108,7 +119,8 @@ export class Reconciler {
         await this.#kernel.apply(step)
         done.push(...step.map(change => ({ owner, change })))
       } catch (cause) {
-        failed.push({ owner: owner ?? 'nobody', text: step.map(textOf).slice(0, 3).join(', '), cause })
+        const text = step.map(textOf).slice(0, 3).join(', ')
+        failed.push({ owner: owner ?? 'nobody', text, rules: step.some(replacesTable), cause })
       }
     }
     return { done, failed }
@@ -140,7 +152,8 @@ export class Reconciler {
     const keys = new Set(touched.map(keyOf))
     const left = surplus(have, key => !keys.has(key) || this.#owners.has(key))
     const back = this.#changesOf(owner, byKey(have))
-    await this.mend({ owner, changes: [...left, ...back] })
+    const { failed } = await this.mend({ owner, changes: [...left, ...back] })
+    if (failed.length > 0) this.#onLeft(failed)
   }
 }
 

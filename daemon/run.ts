@@ -2,39 +2,37 @@
 import { mkdir } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import type { Driver, Marks } from '../drivers/driver.ts'
-import { drivers } from '../drivers/registry.ts'
+import type { Driver } from '../drivers/driver.ts'
 import { tableName } from '../drivers/names.ts'
+import { drivers } from '../drivers/registry.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import { notify } from '../native/ffi/notify.ts'
-import type { IfName } from '../native/kernel/resource.ts'
-import { LinuxKernel } from '../native/kernel/linux.ts'
-import type { KernelError } from '../native/netlink/errors.ts'
-import { NetlinkSocket, protocols } from '../native/netlink/socket.ts'
-import { Nft } from '../native/nft/batch.ts'
-import { Rtnl } from '../native/rtnl/rtnl.ts'
+import type { Rtnl } from '../native/rtnl/rtnl.ts'
 import { contains, type Cidr, type Ip } from '../native/value/ip.ts'
 import { UserError } from '../plugin-api/answer.ts'
+import type { IpamHandlers } from '../plugin-api/methods.ts'
 import { createPluginServer } from '../plugin-api/server.ts'
 import { ipamHandlers } from './address.ts'
 import { createAdminServer, socketName } from './admin.ts'
 import type { Config } from './config.ts'
 import { crashingStore, crashPoints } from './crash.ts'
+import { followHost } from './edit.ts'
 import { Engine } from './engine.ts'
 import { ephemeralPorts } from './ephemeral.ts'
+import { listen } from './events.ts'
 import { Watch } from './evidence.ts'
-import { bootId, forwards, gatherFacts, routedSubnets } from './facts.ts'
-import { driverOf, openHouse, type House } from './house.ts'
+import { bootId, forwards } from './facts.ts'
+import { driverOf, hostOwner, openHouse, type House } from './house.ts'
+import { openKernel } from './kernel.ts'
 import type { Log } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { networkHandlers } from './network.ts'
 import { Orphans } from './orphans.ts'
+import type { Failure } from './reconcile.ts'
 import { Records } from './records.ts'
 import { Settler } from './settle.ts'
 import { viewOf } from './show.ts'
 import { SqliteStore } from './store/sqlite.ts'
-import { followHost } from './edit.ts'
-import { listen } from './events.ts'
 
 export interface Daemon extends AsyncDisposable {
   readonly drivers: readonly string[]
@@ -49,66 +47,39 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
   const sqlite = opened.use(new SqliteStore(join(config.stateDir, 'weft.db')))
   const store = crashingStore(sqlite, point)
   const records = await Records.load(store, bootId())
-
-  const marks: Marks = { allowed: config.markAllowed, hairpin: config.markHairpin }
-  const rtnl = opened.use(new Rtnl({ point }))
-  const netfilter = new NetlinkSocket(protocols.netfilter)
-  const nft = opened.use(new Nft(netfilter, { owner: config.tableOwner === 'auto' }))
-  const kernel = opened.use(
-    new LinuxKernel({
-      rtnl,
-      nft,
-      own: { table: tableName, mark: marks.allowed },
+  const host = opened.use(
+    await openKernel({
+      config,
+      log,
       point,
-      onLost(name, cause) {
-        log.warn({ link: name, err: cause }, 'a link could not be removed')
+      onLost: () => {
         house.settleSoon('a link could not be removed')
       },
     }),
   )
-  const served = servedDrivers(config, records)
-  let doubted = false
-  const onDoubt = (cause: KernelError): void => {
-    if (!doubted) log.warn({ err: cause }, 'another firewall cannot be read: it may drop what weft allows')
-    doubted = true
-  }
-  let subnets = routedSubnets(await rtnl.routes())
   const house = await openHouse({
     records,
-    kernel,
-    drivers: served,
+    kernel: host.kernel,
+    drivers: servedDrivers(config, records),
     log,
     forwards,
-    async gather() {
-      subnets = routedSubnets(await rtnl.routes())
-      return gatherFacts({ rtnl, nft, marks, onDoubt })
-    },
+    gather: () => host.gather(),
   })
   const ipam = await Ipam.restore({
     store,
     defaultPools: config.defaultPools,
-    avoid: () => subnets,
-    inUse: (pool, address) => holdsAlive(house, rtnl, pool.subnet, address),
+    avoid: () => host.routed(),
+    inUse: (pool, address) => holdsAlive(house, host.rtnl, pool.subnet, address),
   })
-
   house.pools = ipam
 
   const metrics = createMetrics()
   const engine = new Engine(config.engine.address)
-  const watch = new Watch(
-    house,
-    engine,
-    ipam,
-    async () => new Set((await rtnl.links()).map(({ name }) => name as IfName)),
-  )
+  const watch = new Watch(house, engine, ipam, () => host.links())
+  house.isUnlisted = id => watch.isUnlisted(id)
   const settler = new Settler(house, {
     settleSeconds: config.settleSeconds,
-    async prepare() {
-      await house.refresh()
-      await watch.lookAtLinks()
-      if (!house.sweeps) return
-      await followHost(house)
-    },
+    prepare: () => prepare(house, watch),
     observe: fact => {
       metrics.observeSettle(fact)
     },
@@ -117,16 +88,20 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
   house.settleSoon = why => {
     settler.soon(why)
   }
+  house.rulesStand = () => settler.report.rulesStand
   const orphans = await Orphans.find(store, house)
-  let ready = false
-  const shown = { house, settler, engine, watch, leases: () => ipam.leases().length, tableOwner: nft.owner, startedAt }
-  const view = viewOf({ ...shown, orphans, ready: () => ready })
-  opened.use(await createAdminServer({ view, metrics, runDir: config.runDir, log }))
+  let serving = false
+  const ready = (): boolean => serving && house.rulesStand()
+  const leases = (): number => ipam.leases().length
+  const shown = { house, settler, engine, watch, leases, tableOwner: host.nft.owner, startedAt, orphans, ready }
+  opened.use(await createAdminServer({ view: viewOf(shown), metrics, runDir: config.runDir, log }))
   if (orphans.found.length > 0) log.warn({ found: orphans.found }, 'objects of weft, but no record of them: left alone')
-  // What happens from now on is an event; what happened before is seen by this look.
+  // What happens from now on is an event; what happened before is seen by the first settle.
   const tables = { own: `inet ${tableName}`, others: ['ip filter', 'ip6 filter'] }
-  opened.use(listen({ house, settler, tables, portId: netfilter.portId, removing: () => rtnl.removing }))
+  opened.use(listen({ house, settler, tables, portId: host.nftPortId, removing: () => host.rtnl.removing }))
   await settler.run()
+  refuseOpen(settler)
+  settler.serve()
 
   const server = opened.use(
     createPluginServer({
@@ -138,22 +113,47 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
   )
   await mkdir(config.pluginDir, { recursive: true })
   const ports = ephemeralPorts()
+  const addresses = (client: string): IpamHandlers => ipamHandlers(house, ipam, client, () => host.readRoutes())
   for (const name of config.drivers) {
     const driver = `weft-${name}`
-    const handlers = { network: networkHandlers(house, name, ports), ipam: ipamHandlers(house, ipam, driver) }
+    const handlers = { network: networkHandlers(house, name, ports), ipam: addresses(driver) }
     await server.listen(join(config.pluginDir, `${driver}.sock`), { driver, handlers })
   }
-  const ipamOnly = { driver: 'weft-ipam', handlers: { ipam: ipamHandlers(house, ipam, 'weft-ipam') } }
-  await server.listen(join(config.pluginDir, 'weft-ipam.sock'), ipamOnly)
+  const driver = 'weft-ipam'
+  await server.listen(join(config.pluginDir, `${driver}.sock`), { driver, handlers: { ipam: addresses(driver) } })
   watch.start(config.settleSeconds)
   opened.defer(() => {
     watch.stop()
   })
-  ready = true
+  serving = true
   notify('READY=1')
 
   const all = opened.move()
   return { drivers: config.drivers, [Symbol.asyncDispose]: () => all.disposeAsync() }
+}
+
+/** Facts, dead endpoints, the host plan. What fails is told, and hinders none of the others. */
+async function prepare(house: House, watch: Watch): Promise<readonly Failure[]> {
+  const failed: Failure[] = []
+  const attempt = async (text: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work()
+    } catch (cause) {
+      failed.push({ owner: hostOwner, text, rules: false, cause })
+    }
+  }
+  await attempt('read the facts', () => house.refresh())
+  await attempt('look for dead endpoints', () => watch.lookAtLinks())
+  if (house.sweeps) await attempt('follow the facts', () => followHost(house))
+  return failed
+}
+
+/** Without its rules nothing that is closed would be: better no weft than an open one. */
+function refuseOpen({ report }: Settler): void {
+  if (report.rulesStand) return
+  throw new UserError('RULES_MISSING', `weft's firewall rules could not be loaded: ${report.degraded.join('; ')}`, {
+    hint: 'end whatever owns the table "inet weft", and see that the kernel has nf_tables',
+  })
 }
 
 /** A late release, by an owner before this one. The link says it: a forgotten endpoint's went with its container. */

@@ -2,7 +2,7 @@
 import { networkIdOf } from './records.ts'
 import type { SettleFact } from './metrics.ts'
 import { hostOwner, type House } from './house.ts'
-import { textOf, type Difference, type Done, type Settled } from './reconcile.ts'
+import { textOf, type Difference, type Done, type Reconciler, type Settled } from './reconcile.ts'
 
 export interface SettleReport {
   /** Milliseconds since 1970; 0 before the first one. */
@@ -11,11 +11,14 @@ export interface SettleReport {
   readonly changes: number
   /** What could not be mended, one line each. */
   readonly degraded: readonly string[]
+  /** Weft's own rules are loaded: without them nothing that is closed would be. */
+  readonly rulesStand: boolean
 }
 
 export interface SettlerOptions {
   readonly settleSeconds: number
-  readonly prepare: () => Promise<void>
+  /** What of it went wrong: the kernel is compared all the same. */
+  readonly prepare: () => Promise<Settled['failed']>
   readonly observe: (fact: SettleFact) => void
 }
 
@@ -24,17 +27,26 @@ const eventPauseMs = 250
 const fightWindowMs = 5_000
 const longestPauseMs = 10_000
 
+/** What nobody wishes belongs to no network. */
+const surplusLane = 'surplus'
+
+function laneOf({ owner }: Difference): string {
+  return owner === undefined ? surplusLane : networkIdOf(owner)
+}
+
 export class Settler {
   readonly #house: House
   readonly #settleMs: number
-  readonly #prepare: () => Promise<void>
+  readonly #prepare: SettlerOptions['prepare']
   readonly #observe: (fact: SettleFact) => void
   #timer: NodeJS.Timeout | undefined
   #dueAt = Infinity
   #running: Promise<Settled> | undefined
   #pauseMs = eventPauseMs
   #stopped = false
-  report: SettleReport = { at: 0, tookMs: 0, changes: 0, degraded: [] }
+  /** Before requests are served nothing runs beside a settle: what was read is not read again. */
+  #serving = false
+  report: SettleReport = { at: 0, tookMs: 0, changes: 0, degraded: [], rulesStand: true }
 
   /** `prepare` gathers facts and evidence, and changes wishes accordingly, before they are compared. */
   constructor(house: House, options: SettlerOptions) {
@@ -61,6 +73,11 @@ export class Settler {
     return this.#running
   }
 
+  /** From now on requests change the wishes while the kernel is compared with them. */
+  serve(): void {
+    this.#serving = true
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#timer)
@@ -85,12 +102,14 @@ export class Settler {
 
   async #settle(): Promise<Settled> {
     const started = performance.now()
-    await this.#prepare()
     const done: Done[] = []
-    const failed: Settled['failed'][number][] = []
-    for (const difference of await this.#house.reconciler.differences()) {
-      if (difference.owner === undefined && !this.#house.sweeps) continue
-      const settled = await this.#mend(difference)
+    const failed = [...(await this.#prepare())]
+    const { reconciler, sweeps } = this.#house
+    for (const [lane, differences] of Map.groupBy(await reconciler.differences(), laneOf)) {
+      if (lane === surplusLane && !sweeps) continue
+      const settled = this.#serving
+        ? await this.#mendInTurn(lane, new Set(differences.map(({ owner }) => owner)))
+        : await mendAll(reconciler, differences)
       done.push(...settled.done)
       failed.push(...settled.failed)
     }
@@ -99,29 +118,42 @@ export class Settler {
     return { done, failed }
   }
 
-  /** In the turn of the network that it concerns, so that a request waits for one network at most. */
-  #mend(difference: Difference): Promise<Settled> {
+  /**
+   * In the turn of the network that it concerns, so that a request waits for one network at most. What was read before
+   * the turn came may be old; it is read again once, not for each owner: after a start every published port is missing.
+   */
+  #mendInTurn(lane: string, owners: ReadonlySet<string | undefined>): Promise<Settled> {
     const { lanes, reconciler } = this.#house
-    const { owner } = difference
     const work = async (): Promise<Settled> => {
-      const fresh = (await reconciler.differences()).find(other => other.owner === owner)
-      return fresh ? reconciler.mend(fresh) : { done: [], failed: [] }
+      const fresh = await reconciler.differences()
+      return mendAll(
+        reconciler,
+        fresh.filter(({ owner }) => owners.has(owner)),
+      )
     }
-    return owner === undefined || owner === hostOwner ? lanes.alone(work) : lanes.run(networkIdOf(owner), work)
+    return lane === surplusLane || lane === hostOwner ? lanes.alone(work) : lanes.run(lane, work)
   }
 
   #note(done: readonly Done[], failed: Settled['failed'], tookMs: number): void {
     const degraded = failed.map(({ owner, text, cause }) => `${owner}: ${text}: ${messageOf(cause)}`)
-    const fought = done.length > 0 && Date.now() - this.report.at < fightWindowMs && this.report.changes > 0
+    const fought =
+      done.length > 0 && Date.now() - this.report.at < fightWindowMs + this.#pauseMs && this.report.changes > 0
     this.#pauseMs = fought ? Math.min(this.#pauseMs * 2, longestPauseMs) : eventPauseMs
     this.#observe({ ms: tookMs, changes: done.length, failures: failed.length })
-    this.report = { at: Date.now(), tookMs, changes: done.length, degraded }
+    const rulesStand = !failed.some(({ rules }) => rules)
+    this.report = { at: Date.now(), tookMs, changes: done.length, degraded, rulesStand }
     if (done.length > 0) {
       const changes = done.slice(0, 20).map(({ change }) => textOf(change))
       this.#house.log.info({ changes, count: done.length, tookMs }, 'kernel mended')
     }
     for (const { owner, text, cause } of failed) this.#house.log.warn({ owner, change: text, err: cause }, 'not mended')
   }
+}
+
+async function mendAll(reconciler: Reconciler, differences: readonly Difference[]): Promise<Settled> {
+  const settled: Settled[] = []
+  for (const difference of differences) settled.push(await reconciler.mend(difference))
+  return { done: settled.flatMap(({ done }) => done), failed: settled.flatMap(({ failed }) => failed) }
 }
 
 function messageOf(cause: unknown): string {

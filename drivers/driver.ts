@@ -1,6 +1,6 @@
 /** What a driver is: pure functions from records and facts to wishes. No driver awaits, locks or touches the kernel. */
 import type { EndpointId, NetworkId, PoolId } from '../plugin-api/ids.ts'
-import type { IfName, Protocol, Resource } from '../native/kernel/resource.ts'
+import type { IfName, Protocol, Resource, Sysctl } from '../native/kernel/resource.ts'
 import type { Cidr, Family, Ip } from '../native/value/ip.ts'
 import type { Mac } from '../native/value/mac.ts'
 
@@ -64,12 +64,14 @@ export interface Endpoint {
 export interface Facts {
   /** Families whose forwarding weft has switched on since boot: new forwarding between links not ours is dropped. */
   readonly forwarded: readonly Family[]
-  /** Bridges that carry a default route: uplinks of the host, not networks of somebody else. */
+  /** Bridges of others that lead out, by a default route or a real port: not networks of somebody else. */
   readonly uplinks: readonly IfName[]
   /** Bridges of this host that weft did not make. */
   readonly foreignBridges: readonly IfName[]
   /** Switches of theirs that a network would set and somebody else has set already: `net/ipv4/conf/br0/route_localnet`. */
   readonly foreignSwitches: readonly string[]
+  /** Families in which bridges of others have addresses: their networks rely on the host's forwarding. */
+  readonly foreignFamilies: readonly Family[]
   /** Chains of other firewalls that must accept what weft allows. */
   readonly acceptHooks: readonly {
     readonly family: 'ip' | 'ip6'
@@ -93,6 +95,11 @@ export interface JoinAnswer {
   readonly gateways: readonly Ip[]
   /** Keeps the engine from adding a leg on docker_gwbridge. */
   readonly disableGatewayService: boolean
+}
+
+/** The switch of the whole host. Weft switches it back only when nobody can rely on it. */
+export function forwardingSwitch(family: Family, value: '0' | '1'): Sysctl {
+  return { type: 'sysctl', key: family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding', value }
 }
 
 /** What is known about the links of the host when an endpoint's life is judged. */

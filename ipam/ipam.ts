@@ -4,16 +4,19 @@
  */
 import type { DefaultPool } from './defaults.ts'
 import type { Step } from './journal.ts'
-import type { Lease, LeaseEntry, PoolEntry, PoolGrant, PoolRecord } from './records.ts'
+import type { Lease, LeaseEntry, PoolEntry, PoolGrant, PoolRecord, Purpose } from './records.ts'
 import type { Store } from './store.ts'
 import type { AddressWish, PoolWish } from './wish.ts'
 import type { Cidr, Family, Ip } from '../native/value/ip.ts'
 import type { PoolId } from '../plugin-api/ids.ts'
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { familyOf } from '../native/value/ip.ts'
 import { blocksFor, cutBlock, ulaPool } from './defaults.ts'
 import { Journal } from './journal.ts'
+import { beginLease, endLease } from './lease.ts'
 import { Pool } from './pool.ts'
+import { Released } from './released.ts'
 import { leaseKey, poolIdOf, poolKey, readRecords, sessionKey, ulaKey } from './records.ts'
 import { addressesExhausted, cannotGrant, poolOverlap, poolsExhausted, unknownPool } from './refusals.ts'
 import { isSameGrant, isSamePool, readAddress, readPoolWish } from './wish.ts'
@@ -25,9 +28,13 @@ export interface IpamOptions {
   readonly avoid?: () => readonly Cidr[]
   /** Is this the address of an endpoint that is joined and alive? Then its release is a late one, by an owner before. */
   readonly inUse?: (pool: PoolEntry, address: Ip) => boolean
+  /** Longest wait for the end of an endpoint whose address was released and is requested again. Default 3000. */
+  readonly patienceMs?: number
   /** Milliseconds since 1970. */
   readonly now?: () => number
 }
+
+const pollMs = 25
 
 export class Ipam {
   readonly #options: IpamOptions
@@ -35,6 +42,7 @@ export class Ipam {
   readonly #pools = new Map<PoolId, Pool>()
   /** Lives of the engine that each client has seen begin. */
   readonly #sessions = new Map<string, number>()
+  readonly #released = new Released()
   #ula: DefaultPool | undefined
   /** The pool that was written last before the daemon ended, if nothing followed: its requester may not know of it. */
   #unanswered: PoolId | undefined
@@ -86,26 +94,19 @@ export class Ipam {
     })
   }
 
-  /** The address with the prefix length of its pool. Throws UserError in the engine's words. */
+  /**
+   * The address with the prefix length of its pool. One that was released while its endpoint was alive is waited for: an
+   * engine that was killed gives its containers' addresses back before their links have gone. Throws UserError in the
+   * engine's words.
+   */
   async requestAddress(id: PoolId, wish: AddressWish): Promise<Cidr> {
-    return this.#journal.run(() => {
-      const pool = this.#pools.get(id)
-      if (!pool) throw unknownPool(id)
-      const address = wish.address === undefined ? pool.choose(wish.purpose) : readAddress(wish.address)
-      if (address === undefined) throw addressesExhausted(pool)
-      const answer = pool.withLength(address)
-      const held = pool.leases.get(address)
-      if (held && isSameGrant(held, wish)) return { answer, writes: [] }
-      const obstacle = pool.obstacle(address)
-      if (obstacle !== undefined) throw cannotGrant(address, pool, obstacle)
-      const { purpose, mac } = wish
-      const lease: Lease = { purpose, ...(mac === undefined ? {} : { mac }), at: this.#time() }
-      pool.grant(address, lease)
-      const undo = (): void => {
-        pool.revoke(address)
-      }
-      return { answer, writes: [{ key: leaseKey(id, address), value: lease, expect: 0 }], ...lasting(lease), undo }
-    })
+    const until = performance.now() + (this.#options.patienceMs ?? 3000)
+    for (;;) {
+      const patient = performance.now() < until
+      const granted = await this.#journal.run(() => this.#grantAddress(id, wish, { patient }))
+      if (granted !== undefined) return granted
+      await sleep(pollMs)
+    }
   }
 
   /** False: nothing was released, for it is unknown or in use. A gateway is in use while any endpoint is alive. */
@@ -115,8 +116,26 @@ export class Ipam {
       const pool = this.#pools.get(id)
       const lease = pool?.leases.get(address)
       if (!pool || !lease) return { answer: false, writes: [] }
-      const inUse = lease.purpose === 'gateway' ? this.#isAlive(pool) : this.#inUse(pool, address)
-      return inUse ? { answer: false, writes: [] } : endLease(pool, address, lease)
+      const isGateway = lease.purpose === 'gateway'
+      if (!(isGateway ? this.#isAlive(pool) : this.#inUse(pool, address))) return endLease(pool, address, lease)
+      if (!isGateway) this.#released.add(lease)
+      return { answer: false, writes: [] }
+    })
+  }
+
+  /** An endpoint with these addresses is gone: ends those that were released while it was alive. Gives the ended ones. */
+  async endReleased(addresses: readonly Ip[]): Promise<readonly Ip[]> {
+    // Nearly every endpoint ends before its addresses are released: no turn is waited for then.
+    if (this.#released.among(this.#pools.values(), addresses).length === 0) return []
+    return this.#journal.run(() => {
+      const ending = this.#released
+        .among(this.#pools.values(), addresses)
+        .filter(({ pool, address }) => !this.#inUse(pool, address))
+      const steps = ending.map(({ pool, address, lease }) => endLease(pool, address, lease))
+      const undo = (): void => {
+        for (const step of steps) step.undo?.()
+      }
+      return { answer: ending.map(({ address }) => address), writes: steps.flatMap(({ writes }) => writes), undo }
     })
   }
 
@@ -207,6 +226,45 @@ export class Ipam {
     return { answer: entryOf(pool), writes: [{ key: poolKey(pool.id), value: record, expect: 0 }], undo }
   }
 
+  /** Undefined: not yet. */
+  #grantAddress(id: PoolId, wish: AddressWish, { patient }: { readonly patient: boolean }): Step<Cidr | undefined> {
+    const pool = this.#pools.get(id)
+    if (!pool) throw unknownPool(id)
+    const address = wish.address === undefined ? this.#choose(pool, wish.purpose) : readAddress(wish.address)
+    if (address === undefined) throw addressesExhausted(pool)
+    const held = pool.leases.get(address)
+    const isReleased = this.#released.has(held)
+    if (held && isSameGrant(held, wish) && !(isReleased && wish.purpose === 'endpoint')) {
+      return this.#repeatLease(held, pool.withLength(address))
+    }
+    if (!isReleased) {
+      const obstacle = pool.obstacle(address)
+      if (obstacle !== undefined) throw cannotGrant(address, pool, obstacle)
+    } else if (this.#inUse(pool, address)) {
+      if (patient) return { answer: undefined, writes: [] }
+      throw wish.address === undefined ? addressesExhausted(pool) : cannotGrant(address, pool, 'leased')
+    }
+    const { purpose, mac } = wish
+    return beginLease(pool, address, { purpose, ...(mac === undefined ? {} : { mac }), at: this.#time() })
+  }
+
+  /** Whoever repeats the grant of an address holds it again. */
+  #repeatLease(lease: Lease, answer: Cidr): Step<Cidr> {
+    if (!this.#released.remove(lease)) return { answer, writes: [] }
+    const undo = (): void => {
+      this.#released.add(lease)
+    }
+    return { answer, writes: [], undo }
+  }
+
+  /** In a pool that is full, one that was released already: if there is none yet whose endpoint is gone, any of them. */
+  #choose(pool: Pool, purpose: Purpose): Ip | undefined {
+    const free = pool.choose(purpose)
+    if (free !== undefined) return free
+    const released = this.#released.addressesIn(pool)
+    return released.find(address => !this.#inUse(pool, address)) ?? released[0]
+  }
+
   #isAlive(pool: Pool): boolean {
     return [...pool.leases].some(([address, lease]) => lease.purpose === 'endpoint' && this.#inUse(pool, address))
   }
@@ -249,17 +307,4 @@ export class Ipam {
 
 function entryOf(pool: Pool): PoolEntry {
   return { id: pool.id, ...pool.record }
-}
-
-function endLease(pool: Pool, address: Ip, lease: Lease): Step<boolean> {
-  pool.revoke(address)
-  const undo = (): void => {
-    pool.grant(address, lease)
-  }
-  return { answer: true, writes: [{ key: leaseKey(pool.id, address) }], ...lasting(lease), undo }
-}
-
-/** Endpoints do not outlive a boot; the engine repeats or releases their addresses at its next start. */
-function lasting({ purpose }: Lease): Pick<Step<never>, 'survives'> {
-  return purpose === 'endpoint' ? { survives: 'process' } : {}
 }

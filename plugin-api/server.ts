@@ -30,7 +30,7 @@ export interface Fact {
 export interface PluginServerOptions {
   readonly log: Log
   readonly observe?: (fact: Fact) => void
-  /** Larger bodies are refused with status 400. Default 1 MiB. */
+  /** Larger bodies are refused with status 400. Default 16 MiB: 10,000 published ports are 1.1 MB. */
   readonly bodyLimitBytes?: number
   /** What close waits for answers under way, in milliseconds. Default 1000. */
   readonly graceMs?: number
@@ -50,7 +50,7 @@ export interface PluginServer extends AsyncDisposable {
 }
 
 export function createPluginServer(options: PluginServerOptions): PluginServer {
-  const { log, observe, bodyLimitBytes = 1024 * 1024 } = options
+  const { log, observe, bodyLimitBytes = 16 * 1024 * 1024 } = options
   const asked = new WeakMap<IncomingMessage, Served>()
   const sockets = new Set<HttpSocket>()
   const app = fastify(answered)

@@ -2,6 +2,7 @@
 import { UserError } from '../../plugin-api/answer.ts'
 import type { AcceptRule, Element, HeldPort, IfName, Resource, Sysctl } from '../../native/kernel/resource.ts'
 import { addressOf, contains, familyOf, overlaps, type Cidr, type Family } from '../../native/value/ip.ts'
+import { forwardingSwitch } from '../driver.ts'
 import type { Driver, Endpoint, Network, PublishedPort, Subnet } from '../driver.ts'
 import { ifName, macOf, tableName } from '../names.ts'
 import { parseBridgeOptions, type BridgeOptions } from './options.ts'
@@ -36,7 +37,7 @@ export const bridgeDriver: Driver<BridgeOptions> = {
       ...facts.uplinks.map(name => element('uplinks', name)),
       // Forwarding that weft switches on must not open ways between other links, not even for an instant.
       ...facts.forwarded.map(family => element('guarded', family === 4 ? 'ipv4' : 'ipv6')),
-      ...facts.forwarded.map(family => sysctl(forwardingSwitch[family], '1')),
+      ...facts.forwarded.map(family => forwardingSwitch(family, '1')),
       ...facts.acceptHooks.map((hook): AcceptRule => ({ type: 'accept', ...hook, mark: facts.marks.allowed })),
     ]
   },
@@ -105,7 +106,6 @@ export const bridgeDriver: Driver<BridgeOptions> = {
 
 /** RFC 8200, section 5. */
 const smallestMtu6 = 1280
-const forwardingSwitch = { 4: 'net/ipv4/ip_forward', 6: 'net/ipv6/conf/all/forwarding' } as const
 
 /** The network's bridge: the name that the user chose, or one made from the id. */
 export function bridgeOf(network: BridgeNetwork): IfName {

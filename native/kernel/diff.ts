@@ -46,10 +46,10 @@ export function compare(want: Resource, have: Resource): Verdict {
   if (want.type !== have.type) return 'recreate'
   switch (want.type) {
     case 'bridge':
-      return want.adopted || sameFields(want, have, ['mac', 'mtu', 'alias']) ? 'same' : 'update'
+      return want.adopted || (!isDown(have) && sameFields(want, have, ['mac', 'mtu', 'alias'])) ? 'same' : 'update'
     case 'veth':
       // The peer may have left this namespace at any moment after it was promised; it is never taken back.
-      return sameFields(want, have, ['mac', 'mtu', 'master', 'isolated', 'alias']) ? 'same' : 'update'
+      return !isDown(have) && sameFields(want, have, ['mac', 'mtu', 'master', 'isolated', 'alias']) ? 'same' : 'update'
     case 'sysctl':
     case 'element':
       return sameFields(want, have, ['value']) ? 'same' : 'update'
@@ -67,6 +67,11 @@ function sameFields(want: Resource, have: Resource, names: readonly string[]): b
   const wanted = want as unknown as Readonly<Record<string, unknown>>
   const there = have as unknown as Readonly<Record<string, unknown>>
   return names.every(name => wanted[name] === undefined || wanted[name] === there[name])
+}
+
+/** Every link is wished to be up. */
+function isDown(have: Resource): boolean {
+  return 'down' in have && have.down === true
 }
 
 function isAdopted(resource: Resource): boolean {

@@ -52,12 +52,15 @@ export class FakeKernel implements Kernel {
 
   #apply(change: Change): void {
     if (change.op === 'remove') {
+      // As on Linux: a switch is never set back; those of a link go with it.
+      if (change.have.type === 'sysctl') return
       this.#things.delete(keyOf(change.have))
       if (change.have.type === 'bridge' || change.have.type === 'veth') this.#dropWithLink(change.have.name)
       return
     }
     const key = keyOf(change.want)
-    if (change.op === 'create' && this.#things.has(key)) throw new Error(`the fake kernel has ${key} already`)
+    if (change.op === 'create' && change.want.type !== 'sysctl' && this.#things.has(key))
+      throw new Error(`the fake kernel has ${key} already`)
     this.#things.set(key, change.want)
   }
 

@@ -32,7 +32,9 @@ export class LinuxKernel implements Kernel, Disposable {
   async observe(wishes: Iterable<Resource>): Promise<readonly Observed[]> {
     const { rtnl, nft, own } = this.#parts
     const wished = [...wishes]
-    const links = (await rtnl.links()).filter(({ name }) => !rtnl.removing.has(name))
+    const all = await rtnl.links()
+    const leaving = rtnl.removing
+    const links = all.filter(({ name }) => !leaving.has(name))
     const seen = await Promise.all(Object.values(kinds).map(kind => kind.observe(this.#machine, wished, links)))
     return [...seen.flat(), ...(await observeNft(nft, wished, own))]
   }

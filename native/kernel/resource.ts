@@ -20,6 +20,8 @@ export interface Bridge {
   readonly adopted: boolean
   /** Shown by `ip link` and read back as weft's mark. */
   readonly alias: string
+  /** Only of what is there: somebody has set it down. */
+  readonly down?: boolean
 }
 
 /** A pair of links: the host's end in a bridge, and the end that the engine moves into the container. */
@@ -35,6 +37,8 @@ export interface Veth {
   /** The peer was promised to a container: it is no longer wished here, and a lost pair is not made again. */
   readonly handed: boolean
   readonly alias: string
+  /** Only of what is there: somebody has set it down. */
+  readonly down?: boolean
 }
 
 export interface Address {

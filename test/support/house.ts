@@ -14,6 +14,7 @@ import type { CreateEndpoint, CreateNetwork } from '../../plugin-api/network.ts'
 
 export const facts: Omit<Facts, 'forwarded'> = {
   uplinks: [],
+  foreignFamilies: [],
   foreignBridges: [],
   foreignSwitches: [],
   acceptHooks: [],

@@ -41,7 +41,8 @@ export const link: Kind<Bridge | Veth> = {
 
 function bridgeOf(info: LinkInfo, adopted: ReadonlySet<IfName>): Bridge {
   const name = info.name as IfName
-  return { type: 'bridge', name, adopted: adopted.has(name), mtu: info.mtu, mac: info.mac, alias: info.alias ?? '' }
+  const { mtu, mac, alias = '', up } = info
+  return { type: 'bridge', name, adopted: adopted.has(name), mtu, mac, alias, down: !up }
 }
 
 function vethOf(info: LinkInfo, names: ReadonlyMap<number, string>): Veth {
@@ -56,5 +57,6 @@ function vethOf(info: LinkInfo, names: ReadonlyMap<number, string>): Veth {
     peer: { name: (elsewhere ? '' : (names.get(info.peerIndex ?? 0) ?? '')) as IfName, mac: info.mac },
     handed: elsewhere,
     alias: info.alias ?? '',
+    down: !info.up,
   }
 }

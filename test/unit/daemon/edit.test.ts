@@ -182,6 +182,47 @@ test('join: forwarding is switched on once, guarded first, and only where it was
   assert.not.match(String(on.kernel), /guarded/)
 })
 
+async function switchOf(h: TestHouse, key: string): Promise<string | undefined> {
+  const seen = await h.kernel.observe([{ type: 'sysctl', key, value: '' }])
+  const [found] = seen.flatMap(({ resource }) =>
+    resource.type === 'sysctl' && resource.key === key ? [resource.value] : [],
+  )
+  return found
+}
+
+test('forwarding: what weft switched on is switched off before its guard goes, with the last network', async () => {
+  const h = await at(life.length)
+  assert.is(await switchOf(h, 'net/ipv4/ip_forward'), '0')
+  assert.is(await switchOf(h, 'net/ipv6/conf/all/forwarding'), '0')
+  assert.equal(h.house.records.forwarded, [])
+})
+
+test('forwarding: stays on where bridges of others need it', async () => {
+  const h = await at(life.length, { facts: { foreignFamilies: [4] } })
+  assert.is(await switchOf(h, 'net/ipv4/ip_forward'), '1')
+  assert.is(await switchOf(h, 'net/ipv6/conf/all/forwarding'), '0')
+})
+
+test('create network: one that the engine does not list makes room for another with its subnet', async () => {
+  const h = await at(1)
+  const other = createNetwork({ NetworkID: '2'.repeat(64) as typeof networkId })
+  await rejects(h.handlers.createNetwork(other), /networks have (overlapping IPv4|same bridge)/)
+  h.house.isUnlisted = id => id === networkId
+  await h.handlers.createNetwork(other)
+  assert.equal(
+    h.house.records.networks().map(({ id }) => id),
+    [other.NetworkID],
+  )
+})
+
+test('rules: nothing is connected while they are not loaded', async () => {
+  const h = await at(2)
+  h.house.rulesStand = () => false
+  await rejects(h.handlers.join(join), /rules are not loaded/)
+  await rejects(h.handlers.createEndpoint(createEndpoint()), /rules are not loaded/)
+  await h.handlers.deleteEndpoint(ids)
+})
+
 async function stepsOf(index: number): Promise<number> {
   const h = await at(index)
   const before = h.kernel.steps

@@ -1,3 +1,4 @@
+import type { IpamOptions } from '../../../ipam/ipam.ts'
 import type { Cidr } from '../../../native/value/ip.ts'
 import type { PoolId } from '../../../plugin-api/ids.ts'
 import { test } from 'uvu'
@@ -272,7 +273,8 @@ test('release: after everything was given back the store is as before', async ()
 
 test('release: a late one does not take the address of an endpoint that is alive', async () => {
   const alive = new Set<string>()
-  const ipam = await ipamOver(new MemoryStore(), { inUse: (pool, address) => alive.has(`${pool.subnet} ${address}`) })
+  const inUse: IpamOptions['inUse'] = (pool, address) => alive.has(`${pool.subnet} ${address}`)
+  const ipam = await ipamOver(new MemoryStore(), { inUse, patienceMs: 60 })
   const { id, subnet } = await poolWithGateway(ipam)
   await endpointAddress(ipam, id, 1)
   alive.add(`${subnet} 10.64.0.2`)

@@ -1,0 +1,82 @@
+/** The kernel as the daemon uses it: the sockets, what changes it, and what is read from it. */
+import type { Facts, Marks } from '../drivers/driver.ts'
+import { tableName } from '../drivers/names.ts'
+import { LinuxKernel } from '../native/kernel/linux.ts'
+import type { IfName } from '../native/kernel/resource.ts'
+import type { KernelError } from '../native/netlink/errors.ts'
+import { NetlinkSocket, protocols } from '../native/netlink/socket.ts'
+import { Nft } from '../native/nft/batch.ts'
+import { Rtnl } from '../native/rtnl/rtnl.ts'
+import type { Cidr } from '../native/value/ip.ts'
+import type { Config } from './config.ts'
+import { gatherFacts, routedSubnets } from './facts.ts'
+import type { Log } from './log.ts'
+
+export interface HostKernel extends AsyncDisposable {
+  readonly rtnl: Rtnl
+  readonly nft: Nft
+  readonly kernel: LinuxKernel
+  /** Of the socket that makes weft's own changes of nftables. */
+  readonly nftPortId: number
+  gather(): Promise<Omit<Facts, 'forwarded'>>
+  /** Names of all links. */
+  links(): Promise<ReadonlySet<IfName>>
+  /** Where the host's routes lead to, as read last. */
+  routed(): readonly Cidr[]
+  readRoutes(): Promise<void>
+}
+
+export interface KernelOptions {
+  readonly config: Config
+  readonly log: Log
+  /** Called before and after every change: tests crash there. */
+  readonly point: () => void
+  /** A link whose removal was queued is still there. */
+  readonly onLost: () => void
+}
+
+export async function openKernel({ config, log, point, onLost }: KernelOptions): Promise<HostKernel> {
+  await using opened = new AsyncDisposableStack()
+  const marks: Marks = { allowed: config.markAllowed, hairpin: config.markHairpin }
+  const rtnl = opened.use(new Rtnl())
+  const netfilter = new NetlinkSocket(protocols.netfilter)
+  const nft = opened.use(new Nft(netfilter, { owner: config.tableOwner === 'auto' }))
+  const kernel = opened.use(
+    new LinuxKernel({
+      rtnl,
+      nft,
+      own: { table: tableName, mark: marks.allowed },
+      point,
+      onLost(name, cause) {
+        log.warn({ link: name, err: cause }, 'a link could not be removed')
+        onLost()
+      },
+    }),
+  )
+  let doubted = false
+  const onDoubt = (cause: KernelError): void => {
+    if (!doubted) log.warn({ err: cause }, 'another firewall cannot be read: it may drop what weft allows')
+    doubted = true
+  }
+  let subnets: readonly Cidr[] = []
+  let known: Omit<Facts, 'forwarded'> | undefined
+  const all = opened.move()
+  return {
+    rtnl,
+    nft,
+    kernel,
+    nftPortId: netfilter.portId,
+    async gather() {
+      known = await gatherFacts({ rtnl, nft, marks, before: known, onDoubt })
+      return known
+    },
+    async links() {
+      return new Set((await rtnl.links()).map(({ name }) => name as IfName))
+    },
+    routed: () => subnets,
+    async readRoutes() {
+      subnets = routedSubnets(await rtnl.routes())
+    },
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  }
+}

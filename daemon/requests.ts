@@ -1,0 +1,84 @@
+/** From the engine's words to records: what a request says of a network or an endpoint, checked. */
+import type { Endpoint, Network, Subnet } from '../drivers/driver.ts'
+import { macOf } from '../drivers/names.ts'
+import { addressOf, contains, networkOf, parseCidr, type Cidr, type Ip } from '../native/value/ip.ts'
+import { isUsableMac, parseMac, type Mac } from '../native/value/mac.ts'
+import { UserError } from '../plugin-api/answer.ts'
+import { addressSpaces } from '../plugin-api/methods.ts'
+import type { CreateEndpoint, CreateNetwork, IpamData } from '../plugin-api/network.ts'
+import { endpointOptions, networkOptions } from '../plugin-api/options.ts'
+
+export function genericOf(request: CreateNetwork): Readonly<Record<string, string>> {
+  return networkOptions('CreateNetwork', request.Options).generic
+}
+
+export function recordOf(request: CreateNetwork, driver: string, options: unknown): Network {
+  const { internal } = networkOptions('CreateNetwork', request.Options)
+  return {
+    id: request.NetworkID,
+    driver,
+    internal,
+    subnets: [...request.IPv4Data, ...request.IPv6Data].map(subnetOf),
+    options,
+  }
+}
+
+/** Subnets that weft's own IPAM gave, and not another one that happens to have the same. */
+export function ownPools({ IPv4Data, IPv6Data }: CreateNetwork): readonly Cidr[] {
+  return [...IPv4Data, ...IPv6Data]
+    .filter(({ AddressSpace }) => AddressSpace === addressSpaces.local)
+    .map(data => subnetOf(data).pool)
+}
+
+function subnetOf({ Pool, Gateway, AuxAddresses }: IpamData): Subnet {
+  const aux: Record<string, Ip> = {}
+  for (const [name, address] of Object.entries(AuxAddresses)) aux[name] = addressOf(cidrIn('AuxAddresses', address))
+  return {
+    pool: networkOf(cidrIn('Pool', Pool)),
+    ...(Gateway === undefined ? {} : { gateway: cidrIn('Gateway', Gateway) }),
+    aux,
+  }
+}
+
+export function newEndpoint(bootId: string, network: Network, request: CreateEndpoint): Endpoint {
+  const { Address, AddressIPv6, MacAddress } = request.Interface
+  const addresses = [Address, AddressIPv6].flatMap(text => (text === undefined ? [] : [cidrIn('Interface', text)]))
+  for (const cidr of addresses) {
+    if (!network.subnets.some(({ pool }) => contains(pool, addressOf(cidr)))) {
+      const pools = network.subnets.map(({ pool }) => pool).join(', ')
+      throw new UserError('ADDRESS_OUTSIDE', `address ${cidr} is outside the network's subnets ${pools}`)
+    }
+  }
+  const { driver } = endpointOptions('CreateEndpoint', request.Options)
+  const [option] = Object.keys(driver)
+  if (option !== undefined) {
+    throw new UserError('OPTION_UNKNOWN', `weft-${network.driver} has no endpoint option ${option}`, {
+      hint: 'leave out --driver-opt',
+    })
+  }
+  return {
+    id: request.EndpointID,
+    networkId: network.id,
+    phase: 'created',
+    bootId,
+    addresses,
+    // The same address has the same MAC again: neighbours remember it for a minute, and nobody tells them otherwise.
+    mac: MacAddress === undefined ? macOf(`${network.id} ${addresses[0] ?? request.EndpointID}`) : macIn(MacAddress),
+    ports: [],
+    changedAt: Date.now(),
+  }
+}
+
+function cidrIn(field: string, text: string): Cidr {
+  const cidr = parseCidr(text)
+  if (cidr) return cidr
+  throw new UserError('BAD_REQUEST', `${field}: expected an address with a prefix length, got ${JSON.stringify(text)}`)
+}
+
+function macIn(text: string): Mac {
+  const mac = parseMac(text)
+  if (mac && isUsableMac(mac)) return mac
+  throw new UserError('BAD_MAC', `${text} is not a MAC address that a container can have`, {
+    hint: 'the first byte must be even, as in 02:42:ac:11:00:02',
+  })
+}

@@ -1,0 +1,200 @@
+/** When the kernel is compared with the wishes: bursts are one comparison, and a fight is no busy loop. */
+import { mock } from 'node:test'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Settler, type SettlerOptions } from '../../../daemon/settle.ts'
+import type { IfName, Resource } from '../../../native/kernel/resource.ts'
+import { createNetwork, networkId, rejects, testHouse, type TestHouse } from '../../support/house.ts'
+
+interface Scene extends TestHouse {
+  readonly settler: Settler
+  /** Changes of each comparison so far. */
+  readonly runs: number[]
+  /** Replaced by tests that want a comparison to fail, or to wait. */
+  prepare: SettlerOptions['prepare']
+  /** Time passes, and what it brings about is done. */
+  readonly pass: (ms: number) => Promise<void>
+}
+
+async function scene(act: (scene: Scene) => Promise<void>): Promise<void> {
+  const runs: number[] = []
+  const made = await testHouse()
+  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.now() })
+  const here: Scene = {
+    ...made,
+    runs,
+    prepare: async () => [],
+    settler: new Settler(made.house, {
+      settleSeconds: 60,
+      prepare: () => here.prepare(),
+      observe: ({ changes }) => runs.push(changes),
+    }),
+    async pass(ms) {
+      mock.timers.tick(ms)
+      for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate)
+    },
+  }
+  try {
+    await act(here)
+  } finally {
+    await here.settler.stop()
+    mock.timers.reset()
+  }
+}
+
+const leftOver: Resource = { type: 'bridge', name: 'wbleft' as IfName, adopted: false, alias: 'weft network x' }
+
+test('settle: a burst of events is one comparison, 250 ms after the first', () =>
+  scene(async ({ settler, pass, runs }) => {
+    settler.soon('one')
+    await pass(100)
+    settler.soon('two')
+    await pass(149)
+    assert.equal(runs, [])
+    settler.soon('three')
+    await pass(1)
+    assert.equal(runs, [0])
+    await pass(1000)
+    assert.equal(runs, [0])
+  }))
+
+test("settle: a change of weft's own rules is looked at without a pause", () =>
+  scene(async ({ settler, pass, runs }) => {
+    settler.soon('one')
+    settler.soon('two', { now: true })
+    await pass(0)
+    assert.equal(runs, [0])
+  }))
+
+test('settle: the timer runs from the last comparison', () =>
+  scene(async ({ settler, pass, runs }) => {
+    await settler.run()
+    await pass(59_999)
+    assert.is(runs.length, 1)
+    await pass(1)
+    assert.is(runs.length, 2)
+  }))
+
+test('settle: somebody who undoes what was made is met with growing pauses, up to 10 s', () =>
+  scene(async ({ settler, pass, runs, kernel }) => {
+    const pauses: number[] = []
+    for (let fight = 0; fight < 9; fight += 1) {
+      kernel.put(leftOver)
+      settler.soon('again')
+      const before = runs.length
+      let waited = 0
+      for (; runs.length === before && waited < 20_000; waited += 50) await pass(50)
+      pauses.push(waited)
+    }
+    assert.equal(pauses, [250, 250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000])
+  }))
+
+test('settle: in a fight even our own rules wait', () =>
+  scene(async ({ settler, pass, runs, kernel }) => {
+    for (let fight = 0; fight < 2; fight += 1) {
+      kernel.put(leftOver)
+      settler.soon('again')
+      await pass(250)
+    }
+    settler.soon('again', { now: true })
+    await pass(499)
+    assert.is(runs.length, 2)
+    await pass(1)
+    assert.is(runs.length, 3)
+  }))
+
+test('settle: peace makes the pause short again', () =>
+  scene(async ({ settler, pass, runs, kernel }) => {
+    for (let fight = 0; fight < 2; fight += 1) {
+      kernel.put(leftOver)
+      settler.soon('again')
+      await pass(250)
+    }
+    settler.soon('nothing changed')
+    await pass(500)
+    settler.soon('short again')
+    await pass(250)
+    assert.equal(runs, [1, 1, 0, 0])
+  }))
+
+test('settle: who asks while one runs gets its result, and an event meanwhile is looked at afterwards', () =>
+  scene(async here => {
+    const { settler, pass, runs } = here
+    const { promise, resolve } = Promise.withResolvers<readonly []>()
+    here.prepare = () => promise
+    const [one, two] = [settler.run(), settler.run()]
+    settler.soon('event')
+    await pass(250)
+    assert.equal(runs, [])
+    resolve([])
+    assert.is(await one, await two)
+    await pass(0)
+    assert.is(runs.length, 2)
+  }))
+
+test('settle: one that fails is told of, and the next one comes', () =>
+  scene(async here => {
+    const { settler, pass, runs } = here
+    here.prepare = () => Promise.reject(new Error('no facts'))
+    await rejects(settler.run(), /no facts/)
+    settler.soon('again')
+    await pass(250)
+    here.prepare = async () => []
+    await pass(60_000)
+    assert.equal(runs, [0])
+  }))
+
+test('settle: what cannot be mended is reported until it can', () =>
+  scene(async ({ settler, handlers, kernel, house }) => {
+    await handlers.createNetwork(createNetwork())
+    const [bridge] = house.reconciler.wishOf(`network/${networkId}`).filter(({ type }) => type === 'bridge')
+    assert.ok(bridge?.type === 'bridge')
+    kernel.put({ ...bridge, alias: 'weft damaged' })
+    kernel.failOnceAt(0)
+    const { done, failed } = await settler.run()
+    assert.equal([done.length, failed.length], [0, 1])
+    assert.match(settler.report.degraded.join(), new RegExp(`^network/${networkId}: update bridge wb.*told to fail`))
+    assert.is((await settler.run()).done.length, 1)
+    assert.equal(settler.report.degraded, [])
+  }))
+
+test('settle: what nobody wishes is left alone until a person says that the store is right', () =>
+  scene(async ({ settler, kernel, house, runs }) => {
+    kernel.put(leftOver)
+    house.sweeps = false
+    await settler.run()
+    assert.match(String(kernel), /wbleft/)
+    house.sweeps = true
+    await settler.run()
+    assert.is(String(kernel), '')
+    assert.equal(runs, [0, 1])
+  }))
+
+test('settle: a network is mended in its turn, and as it is wished then', () =>
+  scene(async ({ settler, handlers, kernel, house }) => {
+    await handlers.createNetwork(createNetwork())
+    kernel.drop(
+      `element bridges ${house.reconciler.wishOf(`network/${networkId}`).flatMap(r => (r.type === 'bridge' ? r.name : []))[0] ?? ''}`,
+    )
+    const { promise, resolve } = Promise.withResolvers<undefined>()
+    settler.serve()
+    const busy = house.lanes.run(networkId, () => promise)
+    const removal = handlers.deleteNetwork({ NetworkID: networkId })
+    const settled = settler.run()
+    await new Promise(setImmediate)
+    resolve(undefined)
+    await Promise.all([busy, removal])
+    assert.equal((await settled).done, [])
+    assert.is(String(kernel), '')
+  }))
+
+test('settle: once stopped, nothing comes any more', () =>
+  scene(async ({ settler, pass, runs }) => {
+    settler.soon('one')
+    await settler.stop()
+    settler.soon('two')
+    await pass(100_000)
+    assert.equal(runs, [])
+  }))
+
+test.run()

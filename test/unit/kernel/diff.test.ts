@@ -1,0 +1,111 @@
+/** From wishes and what is there to changes: what is compared, what is left to others, and in which order. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { compare, diff, surplus } from '../../../native/kernel/diff.ts'
+import { describe, type Bridge, type IfName, type Resource, type Veth } from '../../../native/kernel/resource.ts'
+import type { Change } from '../../../native/kernel/kernel.ts'
+import type { Cidr, Ip } from '../../../native/value/ip.ts'
+import type { Mac } from '../../../native/value/mac.ts'
+
+const mac = '02:00:00:00:00:01' as Mac
+const br: Bridge = { type: 'bridge', name: 'wb1' as IfName, mac, adopted: false, alias: 'weft network 1' }
+const pair: Veth = {
+  type: 'veth',
+  name: 'wv1' as IfName,
+  mac,
+  master: 'wb1' as IfName,
+  isolated: false,
+  peer: { name: 'wc1' as IfName, mac },
+  handed: false,
+  alias: 'weft endpoint 1',
+}
+const address: Resource = { type: 'address', link: 'wb1' as IfName, cidr: '10.0.0.1/24' as Cidr }
+const port: Resource = { type: 'port', protocol: 'tcp', address: '0.0.0.0' as Ip, port: 80 }
+const rules: Resource = { type: 'ruleset', table: 'weft', digest: 'one', program: { messages: [], sets: {} } }
+const accept: Resource = { type: 'accept', family: 'ip', chain: 'FORWARD', backend: 'nft', mark: 1 }
+const forwarding: Resource = { type: 'sysctl', key: 'net/ipv4/ip_forward', value: '1' }
+const element = (key: string, value?: string): Resource => ({
+  type: 'element',
+  table: 'weft',
+  set: 'pub4any',
+  key,
+  ...(value === undefined ? {} : { value }),
+})
+const text = (change: Change): string => `${change.op} ${describe(change.op === 'remove' ? change.have : change.want)}`
+
+test('diff: nothing to do where everything is there', () => {
+  const all = [rules, br, pair, address, port, accept, forwarding, element('tcp . 80', '10.0.0.2 . 80')]
+  assert.equal(diff(all, all), [])
+})
+
+test('diff: creations in the order of the plan, then removals in reverse', () => {
+  const changes = diff([rules, br, address], [element('a'), pair, port])
+  assert.equal(changes.map(text), [
+    'create ruleset weft one',
+    'create bridge wb1 02:00:00:00:00:01',
+    'create address 10.0.0.1/24 on wb1',
+    'remove port tcp 0.0.0.0 80',
+    'remove veth wv1 master wb1 peer wc1 02:00:00:00:00:01',
+    'remove element pub4any a',
+  ])
+})
+
+test('diff: a pair that a container got is not made again, nor is a bridge that others own', () => {
+  assert.equal(
+    diff(
+      [
+        { ...pair, handed: true },
+        { ...br, adopted: true },
+      ],
+      [],
+    ),
+    [],
+  )
+})
+
+const rows: readonly {
+  readonly name: string
+  readonly want: Resource
+  readonly have: Resource
+  readonly verdict: string
+}[] = [
+  { name: 'an attribute that is not wished may be anything', want: br, have: { ...br, mtu: 9000 }, verdict: 'same' },
+  { name: 'an MTU that is wished', want: { ...br, mtu: 1400 }, have: { ...br, mtu: 1500 }, verdict: 'update' },
+  { name: 'a bridge without its mark', want: br, have: { ...br, alias: '' }, verdict: 'update' },
+  {
+    name: 'an adopted bridge is as its owner likes it',
+    want: { ...br, adopted: true, mtu: 1400 },
+    have: br,
+    verdict: 'same',
+  },
+  { name: 'a pair on another bridge', want: pair, have: { ...pair, master: 'br0' as IfName }, verdict: 'update' },
+  { name: 'a pair that must be isolated', want: { ...pair, isolated: true }, have: pair, verdict: 'update' },
+  { name: 'a peer that has left', want: pair, have: { ...pair, handed: true }, verdict: 'same' },
+  { name: 'a link of another sort', want: br, have: pair, verdict: 'recreate' },
+  { name: 'a switch', want: forwarding, have: { ...forwarding, value: '0' }, verdict: 'update' },
+  { name: 'a map element', want: element('k', 'v'), have: element('k', 'w'), verdict: 'update' },
+  { name: 'other rules', want: rules, have: { ...rules, digest: 'two' }, verdict: 'update' },
+  { name: 'an accept rule with other bits', want: accept, have: { ...accept, mark: 2 }, verdict: 'recreate' },
+  { name: 'an address', want: address, have: address, verdict: 'same' },
+  { name: 'a port', want: port, have: port, verdict: 'same' },
+]
+for (const { name, want, have, verdict } of rows) {
+  test(`compare: ${name}: ${verdict}`, () => {
+    assert.is(compare(want, have), verdict)
+  })
+}
+
+test('surplus: what depends on others goes first, what is foreign or wished stays', () => {
+  const have = [rules, accept, br, pair, address, port, element('a'), element('wished')]
+  const seen = [
+    ...have.map(resource => ({ resource, foreign: false })),
+    { resource: { ...br, name: 'br0' as IfName }, foreign: true },
+  ]
+  const changes = surplus(seen, key => key === 'element pub4any wished')
+  assert.equal(
+    changes.map(({ have: { type } }) => type),
+    ['element', 'port', 'address', 'veth', 'bridge', 'accept', 'ruleset'],
+  )
+})
+
+test.run()
