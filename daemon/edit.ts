@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { forwardingSwitch, type Endpoint, type Network } from '../drivers/driver.ts'
-import type { Family } from '../native/value/ip.ts'
+import { addressOf, type Family } from '../native/value/ip.ts'
 import type { Resource } from '../native/kernel/resource.ts'
 import { hostLane, hostOwner, planEndpoint, planHost, planNetwork, type House } from './house.ts'
 import { endpointKey, networkKey } from './records.ts'
@@ -40,6 +40,7 @@ export async function putEndpoint(house: House, network: Network, endpoint: Endp
 export async function removeEndpoint(house: House, endpoint: Endpoint): Promise<void> {
   await house.records.removeEndpoint(endpoint)
   await vanish(house, endpointKey(endpoint.networkId, endpoint.id))
+  await house.pools.endReleased(endpoint.addresses.map(addressOf))
 }
 
 /**

@@ -5,7 +5,7 @@ import type { Kernel } from '../native/kernel/kernel.ts'
 import type { Resource } from '../native/kernel/resource.ts'
 import type { NetworkId } from '../plugin-api/ids.ts'
 import { UserError } from '../plugin-api/answer.ts'
-import type { Cidr, Family } from '../native/value/ip.ts'
+import type { Cidr, Family, Ip } from '../native/value/ip.ts'
 import { Lanes } from './lanes.ts'
 import { endpointKey, networkKey, type Records } from './records.ts'
 import { Reconciler } from './reconcile.ts'
@@ -22,6 +22,8 @@ export interface Pools {
   isGranted(grant: PoolGrant): boolean
   /** Ends it, unless it ended before. */
   endGrant(grant: PoolGrant): Promise<boolean>
+  /** Ends those leases of a dead endpoint that the engine released while it still lived. */
+  endReleased(addresses: readonly Ip[]): Promise<readonly Ip[]>
 }
 
 export interface House {
@@ -72,7 +74,7 @@ export async function openHouse({ gather, ...parts }: Parts): Promise<House> {
     }),
     lanes: new Lanes(),
     facts: await read(),
-    pools: { grantsOf: () => [], isGranted: () => false, endGrant: async () => false },
+    pools: { grantsOf: () => [], isGranted: () => false, endGrant: async () => false, endReleased: async () => [] },
     arriving: new Map(),
     sweeps: true,
     async refresh() {

@@ -11,9 +11,17 @@ import { ifName } from '../../../drivers/names.ts'
 import type { LeaseEntry, PoolEntry, PoolGrant } from '../../../ipam/records.ts'
 import type { IfName } from '../../../native/kernel/resource.ts'
 import type { Cidr, Ip } from '../../../native/value/ip.ts'
-import type { EndpointId, PoolId } from '../../../plugin-api/ids.ts'
+import type { EndpointId, NetworkId, PoolId } from '../../../plugin-api/ids.ts'
 import { directory } from '../../support/directory.ts'
-import { createEndpoint, createNetwork, endpointId, networkId, testHouse, type TestHouse } from '../../support/house.ts'
+import {
+  createEndpoint,
+  createNetwork,
+  endpointId,
+  networkId,
+  rejects,
+  testHouse,
+  type TestHouse,
+} from '../../support/house.ts'
 
 /** A look that waits for a turn is waited for no longer than this. */
 const stuckMs = 200
@@ -51,14 +59,15 @@ async function scene(act: (scene: Scene) => Promise<void>): Promise<void> {
     },
     async dropPool({ id }) {
       ended.push(`pool ${id}`)
+    endReleased: async () => [],
       return true
     },
   }
   const watch = new Watch(test.house, new Engine(`unix://${path}`), leases, async () => links)
   test.house.pools = {
+    ...test.house.pools,
     grantsOf: () => here.granted,
     isGranted: grant => here.granted.some(({ id, at }) => id === grant.id && at === grant.at),
-    endGrant: async () => false,
   }
   let waits = 0
   const here: Scene = {
@@ -298,6 +307,22 @@ test('evidence: a network whose pools were released stays while the engine lists
     await here.handlers.deleteEndpoint(ids)
     await here.pass(8)
     assert.is(here.house.records.networks().length, 1)
+  }))
+
+test('evidence: a subnet that is given again ends the network which had it, and only one without endpoints', () =>
+  scene(async here => {
+    const other = '2'.repeat(64) as NetworkId
+    here.granted = [{ id: poolId, at: 1 }]
+    await created(here)
+    here.granted = [{ id: poolId, at: 2 }]
+    await rejects(here.handlers.createNetwork(createNetwork({ NetworkID: other })), /overlapping IPv4/)
+    await here.handlers.deleteEndpoint(ids)
+    await here.handlers.createNetwork(createNetwork({ NetworkID: other }))
+    assert.equal(
+      here.house.records.networks().map(({ id }) => id),
+      [other],
+    )
+    assert.equal(await here.house.reconciler.differences(), [])
   }))
 
 test('evidence: a network on pools of another IPAM is never given up', () =>
