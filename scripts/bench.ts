@@ -14,10 +14,11 @@ endpoints: weftd without an engine, called over its sockets on the real kernel
 run: docker run -d and docker rm -f, on a network of weft and on one of the engine's own bridge driver
   --engine VERSION  Docker Engine to use: 20.10, 26.1 or 28.5 (default 28.5)
   --pairs N         containers on each of the two networks (default 100)
-  --publish         with a published port
 restart: from the start of weftd until its sockets answer, and its memory
   --starts N        starts of each sort (default 10)
   --many N          endpoints that exist at once (default 1000)
+run and restart:
+  --publish         each container or endpoint has a published port
 all of them:
   --json            print JSON instead of a table`
 
@@ -54,7 +55,7 @@ async function main(): Promise<number> {
   const benches = {
     endpoints: () => endpoints({ singles, many, profile: values.profile, report }),
     run: () => run({ engine: engineNamed(values.engine), pairs, publish: values.publish, report }),
-    restart: () => restart({ starts, many, report }),
+    restart: () => restart({ starts, many, publish: values.publish, report }),
   }
   const [name = ''] = positionals
   const bench = Object.entries(benches).find(([known]) => known === name)?.[1]

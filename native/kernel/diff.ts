@@ -71,7 +71,7 @@ function sameFields(want: Resource, have: Resource, names: readonly string[]): b
 
 /** Every link is wished to be up. */
 function isDown(have: Resource): boolean {
-  return 'down' in have && have.down === true
+  return 'down' in have && have.down
 }
 
 function isAdopted(resource: Resource): boolean {

@@ -20,7 +20,7 @@ import { Underlay } from './lab/underlay.ts'
 
 export { eventually } from './lab/eventually.ts'
 export type { Host } from './lab/host.ts'
-export { http, inside, serve, tcp, udp } from './lab/probe.ts'
+export { http, inside, serve, tcp, udp, type Place } from './lab/probe.ts'
 export type { Daemon } from './lab/process.ts'
 export { difference, type Snapshot } from './lab/snapshot.ts'
 

@@ -66,5 +66,5 @@ function bracketed(address: string): string {
 
 /** socat writes IPv6 addresses in full and in brackets: `[fd00:0002:...]` becomes `fd00:2::12`. */
 function shortened(answer: string): string {
-  return answer.replace(/\[[0-9a-f:]+\]/gi, address => new URL(`http://${address}`).hostname.slice(1, -1))
+  return answer.replace(/\[[0-9a-f]*:[0-9a-f:]+\]/gi, address => new URL(`http://${address}`).hostname.slice(1, -1))
 }

@@ -38,7 +38,11 @@ export class Underlay {
   /** Gives a host its eth0. The peer is born inside the host, so that no link ever stands in the machine's namespace. */
   async connect({ name, pid, ip4, ip6, forward }: Connection): Promise<void> {
     // The machine's own ip, which sees the machine's process numbers; newer ones look the namespace up in /proc.
-    const veth = `ip link add u-${name} master ul0 up type veth peer name eth0 netns ${pid}`
+    // A machine has the same card after a reboot, and its neighbours know it.
+    const mac = `02:00:00:00:02:${Number(ip4.split('.').at(-1)).toString(16).padStart(2, '0')}`
+    const veth = `ip link add u-${name} master ul0 up type veth peer name eth0 address ${mac} netns ${pid}`
+    // The one from before a reboot goes with its namespace, which the kernel may not have got round to.
+    await this.outside.sh(`[ ! -e /sys/class/net/u-${name} ] || ip link delete u-${name}`)
     await run(['nsenter', '-t', String(this.outside.pid), '-n', '--', ...words(veth)])
     await run([
       ...['nsenter', '-t', String(pid), '-m', '-n', '--', 'bash', '-euc'],

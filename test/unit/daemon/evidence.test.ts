@@ -59,7 +59,6 @@ async function scene(act: (scene: Scene) => Promise<void>): Promise<void> {
     },
     async dropPool({ id }) {
       ended.push(`pool ${id}`)
-    endReleased: async () => [],
       return true
     },
   }
