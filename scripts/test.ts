@@ -12,11 +12,11 @@ interface Outcome {
 }
 /** Repetitions (scripts/test --full) take their time. */
 const patience = process.env['WEFT_TEST_FULL'] ? 10 : 1
-/** A file's time-out in seconds, and how many files run beside each other. Lab files share one machine's kernel locks. */
+/** A file's time-out in seconds, and how many files run beside each other. Lab files mostly wait. */
 const layers: Readonly<Record<string, { readonly timeoutSeconds: number; readonly beside: number }>> = {
   unit: { timeoutSeconds: 60 * patience, beside: availableParallelism() },
   golden: { timeoutSeconds: 60 * patience, beside: availableParallelism() },
-  lab: { timeoutSeconds: 300 * patience, beside: 1 },
+  lab: { timeoutSeconds: 300 * patience, beside: 2 },
 }
 
 function filesOf(argument: string): readonly string[] {

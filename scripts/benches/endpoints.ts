@@ -124,9 +124,11 @@ async function crowd(
   const pid = host.weftd?.pid
   if (pid === undefined) throw new Error('weftd ended by itself')
   report(`${many} endpoints on one bridge`)
+  const cpuStart = cpuMs(pid)
   const started = performance.now()
   const all = await inParallel(Array.from({ length: many }), atOnce, () => caller.start(network))
   const seconds = (performance.now() - started) / 1000
+  const made = cpuMs(pid) - cpuStart
   report(`as good as idle for ${idleMs / 1000} s`)
   const cpuBefore = cpuMs(pid)
   await new Promise(resolve => setTimeout(resolve, idleMs))
@@ -140,10 +142,14 @@ async function crowd(
   const diffMs = performance.now() - compared
   const lags = await pulse.stop()
   report('removing all of them')
+  const cpuFull = cpuMs(pid)
   const goneSeconds = await removeAll(host, caller, all)
+  const removed = cpuMs(pid) - cpuFull
   const lateSums = startCalls.map(method => late.get(method) ?? [])
   return [
     { name: `endpoints/s up to ${many}`, value: many / seconds, unit: '/s', goal: { least: 250 } },
+    { name: 'processor time of weftd for one of them, made', value: made / many, unit: 'ms' },
+    { name: 'processor time of weftd for one of them, removed', value: removed / many, unit: 'ms' },
     { name: `processor while ${many} endpoints idle`, value: busy, unit: '%' },
     { name: `start calls beside ${many} endpoints, p50`, value: sumOfMedians(lateSums), unit: 'ms' },
     { name: `comparison of ${many} endpoints with the kernel`, value: diffMs, unit: 'ms' },

@@ -88,7 +88,9 @@ for (const engine of engines()) {
   for (const forward of [0, 1] as const) {
     test(`coexist, engine ${engine}: a host with other links, ip_forward ${forward} before`, async () => {
       const flags = '--ip-forward=false'
-      await using other = await open({ engine, engineFlags: flags, forward, prepare: legs(forward) })
+      // docker0 stands, so the forwarding of its family stays.
+      const except = /ip_forward = |ipv4\.conf\.\S+\.forwarding = /
+      await using other = await open({ engine, engineFlags: flags, forward, prepare: legs(forward), except })
       const { server, client } = other
       const [x, y4, y6] = [leg(server, 'x'), '10.77.2.2', 'fd00:77:2::2']
       const paths = forward ? pings : pingsNot
@@ -117,6 +119,8 @@ for (const engine of engines()) {
         published: sees(client, server.ip4, client.ip4, { port: 8080 }),
       })
       await other.asBefore()
+      assert.is(await switches(), `1${forward}`)
+      await paths(x, y6)
     })
   }
 }

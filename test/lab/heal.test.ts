@@ -109,9 +109,10 @@ for (const engine of engines()) {
       ])
       await eventually('the wire is watched', () => resets.log().includes('listening on'))
       await server.sh(`for i in $(seq ${flushes}); do nft flush ruleset; sleep 0.01; done`)
-      const { pings, answers } = await flows.stop()
+      // The flow ends with a reset of its own.
       resets.kill('SIGINT')
       await resets.exited
+      const { pings, answers } = await flows.stop()
       assert.match(resets.log(), /\b0 packets captured/)
       console.log(`engine ${engine}: ${flushes} flushes, ${pings} pings and ${answers} answers, none lost`)
       await agrees(server)
@@ -132,7 +133,7 @@ for (const engine of engines()) {
       })
     }))
 
-  test(`heal, engine ${engine}: what no event tells is found by diff and put back by settle`, () =>
+  test(`heal, engine ${engine}: what need not make an event is found by diff and put back by settle`, () =>
     scene.play(async ({ server }) => {
       await settleIn(server)
       const found: readonly (readonly [string, string])[] = [
@@ -149,8 +150,9 @@ for (const engine of engines()) {
             async () => {
               await server.sh(script)
               assert.match(await server.weft('diff', { fails: true }), line)
-              assert.match(await server.weft('settle'), line)
-              await agrees(server)
+              // Some of it an event may have told meanwhile.
+              await server.weft('settle')
+              assert.match(await server.weft('diff'), 'agree')
             },
           ]),
         ),

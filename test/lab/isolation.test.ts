@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { difference, serve, type Host } from '../support/lab.ts'
 import { closed, netOf, pings, pingsNot, seenBy, sees, type Target } from '../support/reach.ts'
-import { engines, rows, shared, together, type Rows } from '../support/scene.ts'
+import { engines, forwarding6, rows, shared, together, type Rows } from '../support/scene.ts'
 
 /** Settings of the host that are not weft's. The first is the engine's own. */
 const conditions: Readonly<Record<string, string>> = {
@@ -26,7 +26,7 @@ const warm = `
   ip6tables -P FORWARD $(ip6tables -S FORWARD | grep -q 'P FORWARD DROP' && echo DROP || echo ACCEPT)`
 
 for (const engine of engines()) {
-  const scene = shared({ engine, warm })
+  const scene = shared({ engine, warm, except: forwarding6 })
 
   test(`isolation, engine ${engine}: networks are closed to each other, to the engine's own, and to the LAN`, () =>
     scene.play(async ({ server, client }) => {

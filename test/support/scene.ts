@@ -57,8 +57,8 @@ export interface Scene extends AsyncDisposable {
   readonly restartWeft: (signal?: NodeJS.Signals) => Promise<void>
 }
 
-/** Forwarding stays on, once a container needed it, and with it the anycast address of a router: README says so. */
-const stays = /ip_forward = |\.forwarding = |^anycast fd00:\S+ dev (eth0|leg)/
+/** IPv6 forwarding and what comes with it stay on when bridges of others have IPv6 addresses: README says so. */
+export const forwarding6 = /ipv6\.conf\.\S+\.forwarding = |^anycast fd00:/
 
 export async function open(options: SceneOptions): Promise<Scene> {
   const { engine, hosts = 2, engineFlags = '', weftFlags = '', forward = 0, prepare, warm = '' } = options
@@ -169,7 +169,7 @@ export async function agrees(host: Host): Promise<void> {
 
 function without(snapshot: Snapshot, { anyOrder, except }: Comparison): Snapshot {
   const kept = Object.entries(snapshot).map(([section, lines]) => {
-    const those = lines.filter(line => !stays.test(line) && !(except?.test(line) ?? false))
+    const those = lines.filter(line => !(except?.test(line) ?? false))
     return [section, anyOrder ? those.toSorted() : those]
   })
   return Object.fromEntries(kept) as Snapshot
