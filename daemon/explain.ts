@@ -1,6 +1,7 @@
 /** Errors of the kernel in words that the engine's user can act on. Anything else is passed on as it is. */
 import { KernelError } from '../native/netlink/errors.ts'
 import { UserError } from '../plugin-api/answer.ts'
+import { Claimed } from './reconcile.ts'
 
 export async function explained<T>(work: Promise<T>): Promise<T> {
   try {
@@ -40,6 +41,12 @@ const rows: Readonly<Record<string, Row>> = {
 }
 
 export function explain(cause: unknown): unknown {
+  if (cause instanceof Claimed) {
+    return new UserError('CLAIMED', `${cause.key} belongs to ${cause.holder} already`, {
+      hint: 'two networks or endpoints cannot share it: remove the other one, or use another id',
+      cause,
+    })
+  }
   if (!(cause instanceof KernelError)) return cause
   const row = rows[cause.errno] ?? {
     code: 'KERNEL_REFUSED',

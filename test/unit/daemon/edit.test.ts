@@ -9,6 +9,7 @@ import {
   createNetwork,
   endpointId,
   networkId,
+  pool,
   rejects,
   testHouse,
   type TestHouse,
@@ -127,6 +128,17 @@ test('create endpoint: the MAC is answered only when none was asked for', async 
   assert.match(JSON.stringify(await h.handlers.createEndpoint(createEndpoint())), /"MacAddress":"[0-9a-f]{2}:/)
   const given = createEndpoint({ Interface: { Address: '10.7.0.2/24', MacAddress: '02:42:ac:11:00:02' } })
   assert.equal(await h.handlers.createEndpoint(given), {})
+})
+
+test('create endpoint: an id that another network uses is refused, and nothing is changed', async () => {
+  const h = await at(2)
+  const other = '2'.repeat(64) as typeof networkId
+  const IPv4Data = [pool('10.9.0.0/24', '10.9.0.1/24')]
+  await h.handlers.createNetwork(createNetwork({ NetworkID: other, IPv4Data, IPv6Data: [] }))
+  const before = String(h.kernel)
+  const again = createEndpoint({ NetworkID: other, Interface: { Address: '10.9.0.2/24' } })
+  await rejects(h.handlers.createEndpoint(again), /link wv\w+ belongs to endpoint\/1+\/a+ already/)
+  assert.is(String(h.kernel), before)
 })
 
 test('publish: a port that another endpoint has is refused in the words of the engine', async () => {
