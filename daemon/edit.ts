@@ -74,6 +74,7 @@ export async function followHost(house: House): Promise<void> {
 async function stopForwarding(house: House): Promise<void> {
   const { forwarded } = house.records
   if (forwarded.length === 0) return
+  await house.refresh()
   const needed = forwarded.filter(family => house.facts.foreignFamilies.includes(family))
   const off = forwarded.filter(family => !needed.includes(family))
   await house.reconciler.set(

@@ -10,7 +10,7 @@ import type { AddressInfo } from '../native/rtnl/addr.ts'
 import { legacyFilters } from '../native/nft/legacy.ts'
 import type { LinkInfo } from '../native/rtnl/link.ts'
 import type { RouteInfo } from '../native/rtnl/route.ts'
-import type { Rtnl } from '../native/rtnl/rtnl.ts'
+import { ADDRESS_PROTOCOL, type Rtnl } from '../native/rtnl/rtnl.ts'
 import { familyOf, lengthOf, type Cidr, type Family } from '../native/value/ip.ts'
 
 export interface Sources {
@@ -47,10 +47,11 @@ export async function gatherFacts(sources: Sources): Promise<Omit<Facts, 'forwar
   }
 }
 
-/** A bridge of somebody else's with an address that is more than link-local: its network is routed by this host. */
+/** A bridge of somebody else's with an address that is neither link-local nor weft's: this host routes its network. */
 function isRouted(bridges: readonly LinkInfo[]): (address: AddressInfo) => boolean {
   const indexes = new Set(bridges.map(({ index }) => index))
-  return ({ linkIndex, cidr }) => indexes.has(linkIndex) && !/^fe[89ab]/.test(cidr)
+  return ({ linkIndex, cidr, protocol }) =>
+    indexes.has(linkIndex) && !/^fe[89ab]/.test(cidr) && protocol !== ADDRESS_PROTOCOL
 }
 
 type Hooks = Facts['acceptHooks']
