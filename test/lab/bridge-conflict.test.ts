@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { serve, type Daemon, type Host } from '../support/lab.ts'
 import { closed, seenBy } from '../support/reach.ts'
-import { engines, rows, shared, unchanged } from '../support/scene.ts'
+import { engines, open, rows, shared, unchanged } from '../support/scene.ts'
 
 const pair = '--subnet 10.30.0.0/24 --ipv6 --subnet fd00:30::/64'
 
@@ -120,6 +120,22 @@ for (const engine of engines()) {
     }))
 
   test(`conflict, engine ${engine}: the lab ends`, () => scene.end())
+
+  test(`conflict, engine ${engine}: an engine without a proxy for its ports`, async () => {
+    await using bare = await open({ engine, hosts: 1, engineFlags: '--userland-proxy=false' })
+    const { server, client } = bare
+    await server.docker(`network create -d weft-bridge ${pair} web`)
+    await server.docker('run -d --name theirs -p 8080:80 probe')
+    await run(server, 'ours', '8081:80')
+    const [late, their] = [
+      await run(server, 'late', '8080:80', { fails: true }),
+      await server.docker('run -d --name their-late -p 8081:80 probe', { fails: true }),
+    ]
+    assert.match(late, 'port is already allocated', late)
+    assert.match(their, /address already in use|port is already allocated/, their)
+    for (const port of [8080, 8081]) assert.is(await seenBy(client, server.ip4, { port }), client.ip4)
+    await bare.asBefore()
+  })
 }
 
 test.run()
