@@ -149,10 +149,11 @@ for (const engine of engines()) {
             script,
             async () => {
               // A comparison that was due for another reason may come first.
-              await eventually(`diff shows ${line}`, async () => {
+              const shown = async (): Promise<boolean> => {
                 await server.sh(script)
                 return (await server.weft('diff', { fails: true })).includes(line)
-              })
+              }
+              await eventually(`diff shows ${line}`, shown, { timeoutMs: 30_000 })
               await server.weft('settle')
               assert.match(await server.weft('diff'), 'agree')
             },
@@ -168,7 +169,9 @@ for (const engine of engines()) {
       await settleIn(server)
       const link = await firstPort(server)
       await server.run(['ip', 'link', 'delete', link])
-      await eventually('its endpoint is given up', async () => !(await server.weft('endpoints')).includes(link))
+      // After so many repairs weft takes its time: up to 10 s, see daemon/settle.ts.
+      const gone = async (): Promise<boolean> => !(await server.weft('endpoints')).includes(link)
+      await eventually('its endpoint is given up', gone, { timeoutMs: 40_000, pauseMs: 250 })
       await agrees(server)
       await server.docker('restart -t 1 echo www')
       await agrees(server)
