@@ -19,15 +19,16 @@ export function ipamHandlers(
   return {
     engineStarted: () => ipam.engineStarted(client),
 
-    async requestPool({ Pool, SubPool, Options, V6 }) {
+    async requestPool({ Pool, SubPool, Options, V6 }, signal) {
       await explained(readRoutes())
-      const pool = await ipam.requestPool({
+      const wish = {
         client,
         family: V6 ? 6 : 4,
         options: Options,
         ...(Pool === undefined ? {} : { pool: Pool }),
         ...(SubPool === undefined ? {} : { subPool: SubPool }),
-      })
+      } as const
+      const pool = await ipam.requestPool(wish, signal)
       log.info({ pool: pool.id }, 'pool granted')
       return { PoolID: pool.id, Pool: pool.subnet }
     },
@@ -36,14 +37,15 @@ export function ipamHandlers(
       if (await ipam.releasePool(PoolID)) log.info({ pool: PoolID }, 'pool released')
     },
 
-    async requestAddress(request) {
+    async requestAddress(request, signal) {
       const { purpose, mac } = addressOptions(request)
       const parsed = mac === undefined ? undefined : parseMac(mac)
-      const address = await ipam.requestAddress(request.PoolID, {
+      const wish = {
         purpose,
         ...(request.Address === undefined ? {} : { address: request.Address }),
         ...(parsed === undefined ? {} : { mac: parsed }),
-      })
+      }
+      const address = await ipam.requestAddress(request.PoolID, wish, signal)
       log.info({ pool: request.PoolID, address, purpose }, 'address granted')
       return { Address: address }
     },

@@ -9,11 +9,13 @@ import type { Resource } from '../native/kernel/resource.ts'
 import { hostLane, hostOwner, planEndpoint, planHost, planNetwork, type House } from './house.ts'
 import { endpointKey, networkKey } from './records.ts'
 
-export async function putNetwork(house: House, network: Network): Promise<void> {
+/** Here and below: once `signal` is aborted nothing is promised any more, and the kernel is as before. */
+export async function putNetwork(house: House, network: Network, signal?: AbortSignal): Promise<void> {
   house.arriving.set(network.id, network.driver)
   try {
     await followHost(house)
-    await grow(house, networkKey(network.id), planNetwork(house, network), () => house.records.putNetwork(network))
+    const promise = (): Promise<void> => house.records.putNetwork(network)
+    await grow(house, networkKey(network.id), planNetwork(house, network), promise, signal)
   } finally {
     house.arriving.delete(network.id)
     // A network that could not be made takes the host plan back with it.
@@ -30,11 +32,17 @@ export async function removeNetwork(house: House, network: Network): Promise<voi
   await followHost(house)
 }
 
-export async function putEndpoint(house: House, network: Network, endpoint: Endpoint): Promise<void> {
+export async function putEndpoint(
+  house: House,
+  network: Network,
+  endpoint: Endpoint,
+  signal?: AbortSignal,
+): Promise<void> {
   // The engine also programs and revokes ports where there are none.
   if (isDeepStrictEqual(endpoint, house.records.endpoint(network.id, endpoint.id))) return
   const owner = endpointKey(network.id, endpoint.id)
-  await grow(house, owner, planEndpoint(house, network, endpoint), () => house.records.putEndpoint(endpoint))
+  const promise = (): Promise<void> => house.records.putEndpoint(endpoint)
+  await grow(house, owner, planEndpoint(house, network, endpoint), promise, signal)
 }
 
 export async function removeEndpoint(house: House, endpoint: Endpoint): Promise<void> {
@@ -91,10 +99,12 @@ async function grow(
   owner: string,
   plan: readonly Resource[],
   promise: () => Promise<void>,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const before = house.reconciler.wishOf(owner)
   await house.reconciler.set(owner, plan)
   try {
+    signal?.throwIfAborted()
     await promise()
   } catch (cause) {
     await house.reconciler.set(owner, before)

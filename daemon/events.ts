@@ -8,8 +8,8 @@ import type { Settler } from './settle.ts'
 export interface Sources {
   readonly house: House
   readonly settler: Settler
-  /** Weft's own table, `inet weft`, and tables whose rules are facts: an accept rule of weft may stand in them. */
-  readonly tables: { readonly own: string; readonly others: readonly string[] }
+  /** Weft's own tables, `inet weft`, and those whose rules are facts: an accept rule of weft may stand in them. */
+  readonly tables: { readonly own: readonly string[]; readonly others: readonly string[] }
   /** Port id of the socket that makes weft's own changes of nftables. */
   readonly portId: number
   /** Links that are being removed by weft itself. */
@@ -43,7 +43,8 @@ export function newsOf(sources: Omit<Sources, 'settler'>, event: KernelEvent, pr
     case 'nftables':
       if (event.portId === portId) return undefined
       // The rules of weft protect; they are looked at without waiting for what else happens.
-      if (event.tables.includes(tables.own)) return { why: `${event.program} changed weft's rules`, now: true }
+      if (event.tables.some(table => tables.own.includes(table)))
+        return { why: `${event.program} changed weft's rules`, now: true }
       return event.tables.some(table => tables.others.includes(table))
         ? { why: `${event.program} changed ${event.tables.join(', ')}`, now: false }
         : undefined

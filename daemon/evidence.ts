@@ -19,6 +19,8 @@ export interface Leases {
   drop(lease: LeaseEntry): Promise<boolean>
   /** A pool of which its requester may not know. */
   readonly unanswered: PoolEntry | undefined
+  /** Pools that no engine has repeated since the last one began, without a container's address. */
+  readonly unrepeated: readonly PoolEntry[]
   dropPool(pool: PoolEntry): Promise<boolean>
 }
 
@@ -101,7 +103,8 @@ export class Watch {
     const { records } = this.#house
     const doubtful =
       records.endpoints().some(endpoint => isDoubtful(endpoint, now)) ||
-      records.networks().some(network => this.#isDubious(network))
+      records.networks().some(network => this.#isDubious(network)) ||
+      this.#unclaimed().length > 0
     const { changes } = records
     // A record that is new has a name to learn.
     const old = changes !== this.#changesSeen || now - this.#engineLookAt >= everyMs
@@ -125,7 +128,7 @@ export class Watch {
     const ids = new Set(listed.map(({ id }) => id))
     for (const network of records.networks()) await this.#judgeNetwork(network, ids)
     await this.#judgeLeases(ours)
-    await this.#judgePool()
+    await this.#judgePools(ours)
     for (const what of this.#missingSince.keys()) if (!this.#asked.has(what)) this.#missingSince.delete(what)
     for (const id of [...this.names.keys(), ...this.#unlisted]) if (!records.network(id)) this.#forget(id)
   }
@@ -175,10 +178,28 @@ export class Watch {
     })
   }
 
-  /** Nobody asked for a gateway in it: the answer to its request was lost with the daemon before. */
-  async #judgePool(): Promise<void> {
-    const pool = this.#leases.unanswered
-    if (!pool || !this.#missing(`pool ${pool.id} ${pool.at}`, true, leaseDoubtMs)) return
+  /** Pools that neither an engine has repeated nor a network of weft was made on. */
+  #unclaimed(): readonly PoolEntry[] {
+    const grants = this.#house.records.networks().flatMap(({ pools = [] }) => pools)
+    return this.#leases.unrepeated.filter(pool => !grants.some(({ id, at }) => id === pool.id && at === pool.at))
+  }
+
+  /** The engine ended between asking for a pool and writing down its network; or weftd, between granting and answering. */
+  async #judgePools(networks: readonly EngineNetwork[]): Promise<void> {
+    const used = new Set(networks.flatMap(network => network.subnets))
+    for (const pool of this.#unclaimed()) {
+      await this.#judgePool(pool, { lacking: !used.has(pool.subnet), doubt: doubtMs })
+    }
+    const { unanswered } = this.#leases
+    // Nobody asked for a gateway in it.
+    if (unanswered) await this.#judgePool(unanswered, { lacking: true, doubt: leaseDoubtMs })
+  }
+
+  async #judgePool(
+    pool: PoolEntry,
+    { lacking, doubt }: { readonly lacking: boolean; readonly doubt: number },
+  ): Promise<void> {
+    if (!this.#missing(`pool ${pool.id} ${pool.at} ${doubt}`, lacking, doubt)) return
     if (await this.#leases.dropPool(pool)) this.#house.log.warn({ pool: pool.id }, 'pool ended: nobody uses it')
   }
 

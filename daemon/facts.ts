@@ -1,30 +1,44 @@
 /** What is true of this machine, read from the kernel. Nothing here changes anything. */
 import { readFileSync } from 'node:fs'
 import { ownSwitches } from '../drivers/bridge/index.ts'
-import type { Facts, Marks } from '../drivers/driver.ts'
+import type { Facts } from '../drivers/driver.ts'
 import { KernelError } from '../native/netlink/errors.ts'
 import type { IfName, Sysctl } from '../native/kernel/resource.ts'
 import type { Nft } from '../native/nft/batch.ts'
 import type { ForeignFilter } from '../native/nft/read.ts'
 import type { AddressInfo } from '../native/rtnl/addr.ts'
+import { ownBridges, zoneLinks } from '../native/nft/firewalld.ts'
 import { legacyFilters } from '../native/nft/legacy.ts'
 import type { LinkInfo } from '../native/rtnl/link.ts'
 import type { RouteInfo } from '../native/rtnl/route.ts'
 import { ADDRESS_PROTOCOL, type Rtnl } from '../native/rtnl/rtnl.ts'
 import { familyOf, lengthOf, type Cidr, type Family } from '../native/value/ip.ts'
+import type { Config } from './config.ts'
 
 export interface Sources {
   readonly rtnl: Rtnl
   readonly nft: Nft
-  readonly marks: Marks
+  readonly given: GivenFacts
   /** As they were known before, for what cannot be read now. */
   readonly before: Pick<Facts, 'acceptHooks'> | undefined
   /** Part of the facts cannot be known. */
   readonly onDoubt: (cause: KernelError) => void
 }
 
+/** What the configuration says. */
+export type GivenFacts = Pick<Facts, 'marks' | 'directRouting' | 'publishAddress'>
+
+export function givenFacts(config: Config): GivenFacts {
+  const { markAllowed: allowed, markHairpin: hairpin, acceptFwmark, allowDirectRouting, publishAddress } = config
+  return {
+    marks: { allowed, hairpin, acceptValue: acceptFwmark.value, acceptMask: acceptFwmark.mask },
+    directRouting: allowDirectRouting,
+    ...(publishAddress === undefined ? {} : { publishAddress }),
+  }
+}
+
 export async function gatherFacts(sources: Sources): Promise<Omit<Facts, 'forwarded'>> {
-  const { rtnl, nft, marks } = sources
+  const { rtnl, nft, given } = sources
   const [links, routes, addresses, filters, oldHooks] = await Promise.all([
     rtnl.links(),
     rtnl.routes(),
@@ -34,7 +48,8 @@ export async function gatherFacts(sources: Sources): Promise<Omit<Facts, 'forwar
   ])
   const foreign = links.filter(({ kind, alias }) => kind === 'bridge' && !alias?.startsWith('weft '))
   return {
-    marks,
+    ...given,
+    loopback6: addresses.some(({ cidr }) => cidr === '::1/128'),
     foreignBridges: foreign.map(({ name }) => name as IfName),
     foreignSwitches: foreign.flatMap(({ name }) =>
       ownSwitches(name as IfName)
@@ -43,7 +58,7 @@ export async function gatherFacts(sources: Sources): Promise<Omit<Facts, 'forwar
     ),
     uplinks: uplinksOf(foreign, links, routes),
     foreignFamilies: [...new Set(addresses.filter(isRouted(foreign)).map(({ cidr }) => familyOf(cidr)))],
-    acceptHooks: [...hooksOf(filters, 'nft'), ...oldHooks],
+    acceptHooks: [...hooksOf(filters, 'nft'), ...oldHooks, ...(await zoneHooks(links))],
   }
 }
 
@@ -61,6 +76,14 @@ function hooksOf(filters: readonly ForeignFilter[], backend: 'nft' | 'legacy'): 
     // Both: engine 20.10 takes the jump to DOCKER-USER out and puts it in again with every network that it makes.
     [dockerUser && 'DOCKER-USER', drops && 'FORWARD'].flatMap(chain => (chain ? [{ family, backend, chain }] : [])),
   )
+}
+
+/** All bridges that weft named, and those that a user did: adopted ones are in the zone that their owner chose. */
+async function zoneHooks(links: readonly LinkInfo[]): Promise<Hooks> {
+  if (!(await zoneLinks())) return []
+  const own = links.filter(({ kind, alias }) => kind === 'bridge' && alias?.startsWith('weft network '))
+  const named = own.map(({ name }) => name).filter(name => !name.startsWith(ownBridges.slice(0, -1)))
+  return [ownBridges, ...named].map(chain => ({ family: 'inet', backend: 'firewalld', chain }))
 }
 
 async function legacyHooks({ before, onDoubt }: Sources): Promise<Hooks> {

@@ -1,15 +1,16 @@
 /** The kernel as the daemon uses it: the sockets, what changes it, and what is read from it. */
-import type { Facts, Marks } from '../drivers/driver.ts'
-import { tableName } from '../drivers/names.ts'
+import type { Facts } from '../drivers/driver.ts'
+import { ownTables } from '../drivers/names.ts'
+import { Conntrack } from '../native/conntrack/conntrack.ts'
 import { LinuxKernel } from '../native/kernel/linux.ts'
-import type { IfName } from '../native/kernel/resource.ts'
+import type { IfName, Resource } from '../native/kernel/resource.ts'
 import type { KernelError } from '../native/netlink/errors.ts'
 import { NetlinkSocket, protocols } from '../native/netlink/socket.ts'
 import { Nft } from '../native/nft/batch.ts'
 import { Rtnl } from '../native/rtnl/rtnl.ts'
 import type { Cidr } from '../native/value/ip.ts'
 import type { Config } from './config.ts'
-import { gatherFacts, routedSubnets } from './facts.ts'
+import { gatherFacts, givenFacts, routedSubnets } from './facts.ts'
 import type { Log } from './log.ts'
 
 export interface HostKernel extends AsyncDisposable {
@@ -24,6 +25,8 @@ export interface HostKernel extends AsyncDisposable {
   /** Where the host's routes lead to, as read last. */
   routed(): readonly Cidr[]
   readRoutes(): Promise<void>
+  /** Ends flows to published ports that go elsewhere: an earlier process may have died before it did. */
+  forgetFlows(published: readonly Resource[]): Promise<void>
 }
 
 export interface KernelOptions {
@@ -37,15 +40,25 @@ export interface KernelOptions {
 
 export async function openKernel({ config, log, point, onLost }: KernelOptions): Promise<HostKernel> {
   await using opened = new AsyncDisposableStack()
-  const marks: Marks = { allowed: config.markAllowed, hairpin: config.markHairpin }
+  const given = givenFacts(config)
+  const { marks } = given
   const rtnl = opened.use(new Rtnl())
   const netfilter = new NetlinkSocket(protocols.netfilter)
   const nft = opened.use(new Nft(netfilter, { owner: config.tableOwner === 'auto' }))
+  const conntrack = opened.use(
+    new Conntrack(new NetlinkSocket(protocols.netfilter), {
+      addresses: () => rtnl.addresses(),
+      onStale(cause) {
+        log.warn({ err: cause }, 'flows to a published port may still go to where it led before')
+      },
+    }),
+  )
   const kernel = opened.use(
     new LinuxKernel({
       rtnl,
       nft,
-      own: { table: tableName, mark: marks.allowed },
+      conntrack,
+      own: { tables: ownTables, mark: marks.allowed },
       point,
       onLost(name, cause) {
         log.warn({ link: name, err: cause }, 'a link could not be removed')
@@ -67,7 +80,7 @@ export async function openKernel({ config, log, point, onLost }: KernelOptions):
     kernel,
     nftPortId: netfilter.portId,
     async gather() {
-      known = await gatherFacts({ rtnl, nft, marks, before: known, onDoubt })
+      known = await gatherFacts({ rtnl, nft, given, before: known, onDoubt })
       return known
     },
     async links() {
@@ -77,6 +90,7 @@ export async function openKernel({ config, log, point, onLost }: KernelOptions):
     async readRoutes() {
       subnets = routedSubnets(await rtnl.routes())
     },
+    forgetFlows: published => conntrack.forget(published.map(want => ({ op: 'create', want }))),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
 }

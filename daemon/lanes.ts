@@ -1,19 +1,22 @@
-/** Turns: work of one lane runs one after the other, lanes run beside each other, and `alone` runs beside nothing. */
+/**
+ * Turns: work of one lane runs one after the other, lanes run beside each other, and `alone` runs beside nothing. A turn
+ * whose signal was aborted before it came does not begin: it fails with the signal's reason.
+ */
 export class Lanes {
   readonly #tails = new Map<string, Promise<unknown>>()
   /** `alone` waits for everything queued so far, and what comes later waits for `alone`. */
   #gate: Promise<unknown> = Promise.resolve()
 
-  run<T>(lane: string, work: () => Promise<T>): Promise<T> {
-    return this.#queue(lane, Promise.all([this.#gate, this.#tails.get(lane)]).then(work))
+  run<T>(lane: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#queue(lane, Promise.all([this.#gate, this.#tails.get(lane)]).then(begin(work, signal)))
   }
 
   /**
    * A turn inside a turn of another lane. It must not wait for `alone`, which waits for the outer turn. Only for lanes
    * that `run` is never used with: one that waits behind `alone` in such a lane would hold up both.
    */
-  within<T>(lane: string, work: () => Promise<T>): Promise<T> {
-    return this.#queue(lane, Promise.resolve(this.#tails.get(lane)).then(work))
+  within<T>(lane: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#queue(lane, Promise.resolve(this.#tails.get(lane)).then(begin(work, signal)))
   }
 
   alone<T>(work: () => Promise<T>): Promise<T> {
@@ -31,5 +34,12 @@ export class Lanes {
       })
     this.#tails.set(lane, tail)
     return result
+  }
+}
+
+function begin<T>(work: () => Promise<T>, signal: AbortSignal | undefined): () => Promise<T> {
+  return () => {
+    signal?.throwIfAborted()
+    return work()
   }
 }

@@ -4,41 +4,49 @@ import { addressOf, familyOf } from '../native/value/ip.ts'
 import { UserError } from '../plugin-api/answer.ts'
 import type { EndpointId, NetworkId } from '../plugin-api/ids.ts'
 import type { NetworkHandlers } from '../plugin-api/methods.ts'
-import { endpointOptions } from '../plugin-api/options.ts'
+import { endpointOptions, networkOptions } from '../plugin-api/options.ts'
 import { forward, putEndpoint, putNetwork, removeEndpoint, removeNetwork } from './edit.ts'
 import { explained } from './explain.ts'
 import { admissionLane, isForsaken, namedDriver, type House } from './house.ts'
 import { publish, type PortChoices } from './ports.ts'
-import { genericOf, newEndpoint, ownPools, recordOf } from './requests.ts'
+import { directPorts, genericOf, newEndpoint, ownPools, recordOf, staticRoute } from './requests.ts'
 
 export function networkHandlers(house: House, driverName: string, ports: PortChoices): NetworkHandlers {
   const driver = namedDriver(house, driverName)
   const inLane = <T>(id: NetworkId, work: () => Promise<T>): Promise<T> => explained(house.lanes.run(id, work))
+  /** For what promises something: not begun any more when its caller has given it up. */
+  const unlessLate = <T>(signal: AbortSignal | undefined, id: NetworkId, work: () => Promise<T>): Promise<T> =>
+    explained(house.lanes.run(id, work, signal))
 
   return {
-    async gwAllocCheck() {
-      return { SkipIPv4: false, SkipIPv6: false }
+    async gwAllocCheck(request) {
+      const families = driver.gateways(driver.parseOptions(networkOptions('GwAllocCheck', request.Options).generic))
+      return { SkipIPv4: !families.includes(4), SkipIPv6: !families.includes(6) }
     },
 
-    async createNetwork(request) {
+    async createNetwork(request, signal) {
       const asked = recordOf(request, driverName, driver.parseOptions(genericOf(request)))
       await explained(forgetForgotten(house, driver, asked))
-      await inLane(request.NetworkID, async () => {
+      const create = async (): Promise<void> => {
         refuseUnguarded(house)
         if (house.records.network(request.NetworkID)) {
           throw new UserError('NETWORK_EXISTS', `network ${request.NetworkID} exists already`)
         }
         // One after the other: a network that is still being made stands in no record that others are compared with.
-        await house.lanes.within(admissionLane, async () => {
-          await house.refresh()
-          const others = house.records.networks().filter(other => other.driver === driverName)
-          const pools = house.pools.grantsOf(ownPools(request))
-          const admitted = driver.admit(asked, others, house.facts)
-          const network = pools.length > 0 ? { ...admitted, pools } : admitted
-          await putNetwork(house, network)
-          house.log.info({ network: network.id, driver: driverName, subnets: network.subnets }, 'network created')
-        })
-      })
+        await house.lanes.within(admissionLane, admit, signal)
+      }
+      const admit = async (): Promise<void> => {
+        await house.refresh()
+        const others = house.records.networks().filter(other => other.driver === driverName)
+        const pools = house.pools.grantsOf(ownPools(request))
+        const admitted = driver.admit(asked, others, house.facts)
+        const network = pools.length > 0 ? { ...admitted, pools } : admitted
+        await putNetwork(house, network, signal)
+        house.log.info({ network: network.id, driver: driverName, subnets: network.subnets }, 'network created')
+        const ignored = driver.ignored(network.options)
+        if (ignored.length > 0) house.log.warn({ network: network.id, options: ignored }, 'unknown options are ignored')
+      }
+      await unlessLate(signal, request.NetworkID, create)
     },
 
     deleteNetwork: ({ NetworkID }) =>
@@ -49,18 +57,18 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
         house.log.info({ network: NetworkID }, 'network removed')
       }),
 
-    createEndpoint: request =>
-      inLane(request.NetworkID, async () => {
+    createEndpoint: (request, signal) =>
+      unlessLate(signal, request.NetworkID, async () => {
         refuseUnguarded(house)
         const network = knownNetwork(house, request.NetworkID)
-        const endpoint = newEndpoint(house.records.bootId, network, request)
+        const endpoint = newEndpoint(house.records.bootId, network, request, driver)
         // The engine forgot the old holder without a word, or repeats itself: the address is given again.
         const same = house.records.endpoint(network.id, endpoint.id)
         const holders = endpoint.addresses.flatMap(cidr => house.records.holdersOf(addressOf(cidr)))
         for (const old of new Set([...(same ? [same] : []), ...holders])) {
           if (old.networkId === network.id) await removeEndpoint(house, old)
         }
-        await putEndpoint(house, network, endpoint)
+        await putEndpoint(house, network, endpoint, signal)
         house.log.info(
           { network: network.id, endpoint: endpoint.id, addresses: endpoint.addresses },
           'endpoint created',
@@ -72,8 +80,8 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
       return { Value: {} }
     },
 
-    join: request =>
-      inLane(request.NetworkID, async () => {
+    join: (request, signal) =>
+      unlessLate(signal, request.NetworkID, async () => {
         refuseUnguarded(house)
         const network = knownNetwork(house, request.NetworkID)
         const endpoint = knownEndpoint(house, network.id, request.EndpointID)
@@ -81,26 +89,25 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
           house,
           driver.forwards(network).filter(family => !house.forwards(family)),
         )
-        await putEndpoint(house, network, {
-          ...endpoint,
-          phase: 'joined',
-          sandboxKey: request.SandboxKey,
-          changedAt: Date.now(),
-        })
-        const { srcName, dstPrefix, gateways, disableGatewayService } = driver.join(network, endpoint)
+        const { SandboxKey: sandboxKey } = request
+        const direct = directPorts(driver.publishing(network, house.facts), request)
+        const joined = { ...endpoint, ...direct, phase: 'joined', sandboxKey, changedAt: Date.now() } as const
+        await putEndpoint(house, network, joined, signal)
+        const { srcName, dstPrefix, gateways, routes, disableGatewayService } = driver.join(network, endpoint)
         const gateway = gateways.find(ip => familyOf(ip) === 4)
         const gateway6 = gateways.find(ip => familyOf(ip) === 6)
         return {
           InterfaceName: { SrcName: srcName, DstPrefix: dstPrefix },
           ...(gateway === undefined ? {} : { Gateway: gateway }),
           ...(gateway6 === undefined ? {} : { GatewayIPv6: gateway6 }),
+          ...(routes.length > 0 ? { StaticRoutes: routes.map(staticRoute) } : {}),
           ...(disableGatewayService ? { DisableGatewayService: true } : {}),
         }
       }),
 
     leave: ({ NetworkID, EndpointID }) =>
       inLane(NetworkID, () =>
-        change(house, NetworkID, EndpointID, { phase: 'left', ports: [], changedAt: Date.now() }),
+        change(house, NetworkID, EndpointID, { phase: 'left', ports: [], direct: [], changedAt: Date.now() }),
       ),
 
     deleteEndpoint: ({ NetworkID, EndpointID }) =>
@@ -111,14 +118,14 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
         house.log.info({ network: NetworkID, endpoint: EndpointID }, 'endpoint removed')
       }),
 
-    programExternalConnectivity: request =>
-      inLane(request.NetworkID, async () => {
+    programExternalConnectivity: (request, signal) =>
+      unlessLate(signal, request.NetworkID, async () => {
         const network = knownNetwork(house, request.NetworkID)
         const endpoint = knownEndpoint(house, network.id, request.EndpointID)
         const bindings = endpointOptions('ProgramExternalConnectivity', request.Options).ports
         // An internal network publishes nothing; the engine may ask all the same.
         if (network.internal) return
-        const published = await publish(house, network, endpoint, bindings, ports)
+        const published = await publish(house, network, endpoint, bindings, ports, signal)
         if (published.length > 0) house.log.info({ endpoint: endpoint.id, ports: published }, 'ports published')
       }),
 

@@ -1,12 +1,13 @@
 /** Which host ports an endpoint's bindings get: fixed, the first free of a range, or one that the host chooses. */
 import type { Endpoint, Network, PublishedPort } from '../drivers/driver.ts'
-import { keyOf } from '../native/kernel/resource.ts'
+import { keyOf, type Protocol } from '../native/kernel/resource.ts'
 import { KernelError } from '../native/netlink/errors.ts'
-import { addressOf, familyOf, isUnspecified, parseIp, type Ip } from '../native/value/ip.ts'
+import { familyOf, isUnspecified, type Ip } from '../native/value/ip.ts'
 import { UserError } from '../plugin-api/answer.ts'
 import type { PortBinding } from '../plugin-api/options.ts'
 import { putEndpoint } from './edit.ts'
-import type { House } from './house.ts'
+import { driverOf, type House } from './house.ts'
+import { hostAddresses, protocolOf } from './publishing.ts'
 import { endpointKey } from './records.ts'
 import { Claimed } from './reconcile.ts'
 
@@ -23,7 +24,7 @@ const retriesPerBinding = 10
 /** A binding with one host address per family. */
 interface Wanted {
   readonly binding: PortBinding
-  readonly protocol: 'tcp' | 'udp'
+  readonly protocol: Protocol
   readonly addresses: readonly Ip[]
 }
 
@@ -34,18 +35,19 @@ export async function publish(
   endpoint: Endpoint,
   bindings: readonly PortBinding[],
   range: PortChoices,
+  signal?: AbortSignal,
 ): Promise<readonly PublishedPort[]> {
-  const wanted = bindings.map(binding => ({
-    binding,
-    protocol: protocolOf(binding),
-    addresses: hostAddresses(endpoint, binding),
-  }))
+  const served = driverOf(house, network).publishing(network, house.facts)
+  const wanted = bindings.map(binding => {
+    const protocol = protocolOf(binding)
+    return { binding, protocol, addresses: hostAddresses({ house, endpoint, served }, binding, protocol) }
+  })
   const picks = new Picks(house, endpoint, range)
-  for (const one of [...wanted].sort(byFreedom)) picks.pick(one)
+  for (const one of wanted.filter(({ addresses }) => addresses.length > 0).sort(byFreedom)) picks.pick(one)
   for (;;) {
     const ports = wanted.flatMap(one => picks.of(one))
     try {
-      await putEndpoint(house, network, { ...endpoint, ports })
+      await putEndpoint(house, network, { ...endpoint, ports }, signal)
       picks.published()
       return ports
     } catch (cause) {
@@ -216,30 +218,6 @@ function refusedKey(cause: unknown): string | undefined {
 
 function portsOf({ binding, protocol, addresses }: Wanted, hostPort: number): readonly PublishedPort[] {
   return addresses.map(hostAddress => ({ protocol, hostAddress, hostPort, containerPort: binding.Port }))
-}
-
-function protocolOf({ Proto, Port }: PortBinding): 'tcp' | 'udp' {
-  if (Proto === 6) return 'tcp'
-  if (Proto === 17) return 'udp'
-  const name = Proto === 132 ? 'sctp' : `IP protocol ${Proto}`
-  throw new UserError(
-    'PROTOCOL_UNSUPPORTED',
-    `publishing port ${Port} of ${name} is not supported yet: only tcp and udp are`,
-  )
-}
-
-/** No address given: every address, in each family that the container has. */
-function hostAddresses(endpoint: Endpoint, binding: PortBinding): readonly Ip[] {
-  const families = endpoint.addresses.map(cidr => familyOf(addressOf(cidr)))
-  if (binding.HostIP === undefined) return families.map(family => (family === 4 ? '0.0.0.0' : '::') as Ip)
-  const address = parseIp(binding.HostIP)
-  if (!address) throw new UserError('BAD_REQUEST', `HostIP: ${binding.HostIP} is not an address`)
-  if (families.includes(familyOf(address))) return [address]
-  throw new UserError(
-    'FAMILY_UNSUPPORTED',
-    `port ${binding.Port} cannot be published on ${address}: the container has no IPv${familyOf(address)} address, ` +
-      'and translation between the families is not supported yet',
-  )
 }
 
 function holdKey(port: PublishedPort): string {

@@ -1,12 +1,15 @@
 /** From the engine's words to records: what a request says of a network or an endpoint, checked. */
-import type { Endpoint, Network, Subnet } from '../drivers/driver.ts'
+import type { Driver, Endpoint, JoinAnswer, Network, Publishing, Subnet } from '../drivers/driver.ts'
 import { macOf } from '../drivers/names.ts'
 import { addressOf, contains, networkOf, parseCidr, type Cidr, type Ip } from '../native/value/ip.ts'
 import { isUsableMac, parseMac, type Mac } from '../native/value/mac.ts'
 import { UserError } from '../plugin-api/answer.ts'
 import { addressSpaces } from '../plugin-api/methods.ts'
-import type { CreateEndpoint, CreateNetwork, IpamData } from '../plugin-api/network.ts'
+import type { CreateEndpoint, CreateNetwork, IpamData, Join, StaticRoute } from '../plugin-api/network.ts'
 import { endpointOptions, networkOptions } from '../plugin-api/options.ts'
+import { protocolOf } from './publishing.ts'
+
+type JoinRoute = JoinAnswer['routes'][number]
 
 export function genericOf(request: CreateNetwork): Readonly<Record<string, string>> {
   return networkOptions('CreateNetwork', request.Options).generic
@@ -40,7 +43,7 @@ function subnetOf({ Pool, Gateway, AuxAddresses }: IpamData): Subnet {
   }
 }
 
-export function newEndpoint(bootId: string, network: Network, request: CreateEndpoint): Endpoint {
+export function newEndpoint(bootId: string, network: Network, request: CreateEndpoint, driver: Driver): Endpoint {
   const { Address, AddressIPv6, MacAddress } = request.Interface
   const addresses = [Address, AddressIPv6].flatMap(text => (text === undefined ? [] : [cidrIn('Interface', text)]))
   for (const cidr of addresses) {
@@ -49,13 +52,8 @@ export function newEndpoint(bootId: string, network: Network, request: CreateEnd
       throw new UserError('ADDRESS_OUTSIDE', `address ${cidr} is outside the network's subnets ${pools}`)
     }
   }
-  const { driver } = endpointOptions('CreateEndpoint', request.Options)
-  const [option] = Object.keys(driver)
-  if (option !== undefined) {
-    throw new UserError('OPTION_UNKNOWN', `weft-${network.driver} has no endpoint option ${option}`, {
-      hint: 'leave out --driver-opt',
-    })
-  }
+  const raw = endpointOptions('CreateEndpoint', request.Options).driver
+  const options = driver.parseEndpointOptions(raw)
   return {
     id: request.EndpointID,
     networkId: network.id,
@@ -65,8 +63,20 @@ export function newEndpoint(bootId: string, network: Network, request: CreateEnd
     // The same address has the same MAC again: neighbours remember it for a minute, and nobody tells them otherwise.
     mac: MacAddress === undefined ? macOf(`${network.id} ${addresses[0] ?? request.EndpointID}`) : macIn(MacAddress),
     ports: [],
+    ...(Object.keys(raw).length > 0 ? { options } : {}),
     changedAt: Date.now(),
   }
+}
+
+/** The container's ports where they are open by its own address: also in a network that is not its gateway. */
+export function directPorts(served: Publishing, request: Join): Pick<Endpoint, 'direct'> {
+  if (served.direct.length === 0) return {}
+  const { ports } = endpointOptions('Join', request.Options)
+  return { direct: ports.map(binding => ({ protocol: protocolOf(binding), port: binding.Port })) }
+}
+
+export function staticRoute({ destination, via }: JoinRoute): StaticRoute {
+  return { Destination: destination, RouteType: via === undefined ? 1 : 0, NextHop: via ?? '' }
 }
 
 function cidrIn(field: string, text: string): Cidr {

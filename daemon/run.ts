@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { Driver } from '../drivers/driver.ts'
-import { tableName } from '../drivers/names.ts'
+import { ownTables } from '../drivers/names.ts'
 import { drivers } from '../drivers/registry.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import { notify } from '../native/ffi/notify.ts'
@@ -29,7 +29,7 @@ import { createMetrics } from './metrics.ts'
 import { networkHandlers } from './network.ts'
 import { Orphans } from './orphans.ts'
 import type { Failure } from './reconcile.ts'
-import { Records } from './records.ts'
+import { endpointKey, Records } from './records.ts'
 import { Settler } from './settle.ts'
 import { viewOf } from './show.ts'
 import { SqliteStore } from './store/sqlite.ts'
@@ -97,7 +97,8 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
   opened.use(await createAdminServer({ view: viewOf(shown), metrics, runDir: config.runDir, log }))
   if (orphans.found.length > 0) log.warn({ found: orphans.found }, 'objects of weft, but no record of them: left alone')
   // What happens from now on is an event; what happened before is seen by the first settle.
-  const tables = { own: `inet ${tableName}`, others: ['ip filter', 'ip6 filter'] }
+  const own = ownTables.map(({ family, table }) => `${family} ${table}`)
+  const tables = { own, others: ['ip filter', 'ip6 filter', 'inet firewalld'] }
   opened.use(listen({ house, settler, tables, portId: host.nftPortId, removing: () => host.rtnl.removing }))
   await settler.run()
   refuseOpen(settler)
@@ -121,6 +122,9 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
   }
   const driver = 'weft-ipam'
   await server.listen(join(config.pluginDir, `${driver}.sock`), { driver, handlers: { ipam: addresses(driver) } })
+  void host.forgetFlows(
+    records.endpoints().flatMap(({ networkId, id }) => house.reconciler.wishOf(endpointKey(networkId, id))),
+  )
   watch.start(config.settleSeconds)
   opened.defer(() => {
     watch.stop()
@@ -152,7 +156,7 @@ async function prepare(house: House, watch: Watch): Promise<readonly Failure[]> 
 function refuseOpen({ report }: Settler): void {
   if (report.rulesStand) return
   throw new UserError('RULES_MISSING', `weft's firewall rules could not be loaded: ${report.degraded.join('; ')}`, {
-    hint: 'end whatever owns the table "inet weft", and see that the kernel has nf_tables',
+    hint: 'end whatever owns the tables "inet weft" and "bridge weft_ports", and see that the kernel has nf_tables',
   })
 }
 

@@ -2,6 +2,7 @@
 import { isAbsolute, normalize } from 'node:path'
 import { nearest } from '../drivers/labels.ts'
 import { parseDefaultPools, standardPools } from '../ipam/defaults.ts'
+import { parseIp, type Ip } from '../native/value/ip.ts'
 
 /** Thrown by a parser; reads on as `expected ..., got "x"`. */
 export class Expected extends Error {}
@@ -86,6 +87,24 @@ export const settings = {
     value: 'BITS',
     help: 'bits of the packet mark that say "returns to the bridge it came from"',
   },
+  acceptFwmark: {
+    default: 'none',
+    parse: fwmark,
+    value: 'MARK[/MASK]',
+    help: 'packets with this mark may enter every network that is not internal',
+  },
+  allowDirectRouting: {
+    default: 'false',
+    parse: yesOrNo,
+    value: 'true|false',
+    help: "published ports are open by the containers' own addresses, too",
+  },
+  publishAddress: {
+    default: 'any',
+    parse: publishAddress,
+    value: 'ADDRESS',
+    help: 'address of the host for published ports that name none, where their network has no other',
+  },
   tableOwner: {
     default: 'auto',
     parse: oneOf('auto', 'off'),
@@ -153,6 +172,29 @@ function driverNames(text: string, drivers: readonly string[] | undefined): read
     throw new Expected(`all or a list of ${(drivers ?? []).join(', ')}${didYouMean(name, drivers ?? [])}`)
   }
   return names
+}
+
+function yesOrNo(text: string): boolean {
+  return oneOf('true', 'false')(text) === 'true'
+}
+
+/** `any` is every address, of both families. */
+function publishAddress(text: string): Ip | undefined {
+  const address = parseIp(text)
+  if (text !== 'any' && address === undefined) throw new Expected('any, or an address')
+  return address
+}
+
+/** As in the engine's own setting: `0x10`, `16`, `0x10/0xf0`. Without one nothing matches. */
+function fwmark(text: string): { readonly value: number; readonly mask: number } {
+  if (text === 'none') return { value: 1, mask: 0 }
+  const [value, mask = 0xffffffff, ...more] = text
+    .split('/')
+    .map(part => (/^(0x[\da-f]{1,8}|\d{1,10})$/i.test(part) ? Number(part) : NaN))
+  if (value === undefined || more.length > 0 || !(value <= 0xffffffff && mask <= 0xffffffff) || (value & ~mask) !== 0) {
+    throw new Expected('none, or MARK[/MASK], of 32 bits each, where MASK covers MARK')
+  }
+  return { value, mask }
 }
 
 function oneOf<const T extends string>(...words: readonly T[]): (text: string) => T {

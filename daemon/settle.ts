@@ -1,8 +1,11 @@
 /** When the kernel is compared with the wishes: at start, on a timer, on events, after a failure; and how it is mended. */
+import type { Change } from '../native/kernel/kernel.ts'
+import { keyOf, type Resource } from '../native/kernel/resource.ts'
 import { networkIdOf } from './records.ts'
 import type { SettleFact } from './metrics.ts'
 import { hostOwner, type House } from './house.ts'
 import { textOf, type Difference, type Done, type Reconciler, type Settled } from './reconcile.ts'
+import { Rests } from './rests.ts'
 
 export interface SettleReport {
   /** Milliseconds since 1970; 0 before the first one. */
@@ -23,9 +26,6 @@ export interface SettlerOptions {
 }
 
 const eventPauseMs = 250
-/** Somebody who undoes our changes as fast as we make them must not become a busy loop. */
-const fightWindowMs = 5_000
-const longestPauseMs = 10_000
 
 /** What nobody wishes belongs to no network. */
 const surplusLane = 'surplus'
@@ -42,7 +42,7 @@ export class Settler {
   #timer: NodeJS.Timeout | undefined
   #dueAt = Infinity
   #running: Promise<Settled> | undefined
-  #pauseMs = eventPauseMs
+  readonly #rests = new Rests()
   #stopped = false
   /** Before requests are served nothing runs beside a settle: what was read is not read again. */
   #serving = false
@@ -58,15 +58,19 @@ export class Settler {
   }
 
   /** Soon, so that a burst of events is one comparison; `now` for changes to weft's own rules, which protect. */
-  soon(why: string, options: { readonly now?: boolean } = {}): void {
-    const pauseMs = options.now && this.#pauseMs === eventPauseMs ? 0 : this.#pauseMs
+  soon(why: string, { now = false }: { readonly now?: boolean } = {}): void {
+    const pauseMs = now ? 0 : eventPauseMs
     this.#house.log.debug({ why, pauseMs }, 'settle asked for')
     this.#schedule(pauseMs)
   }
 
-  /** One full comparison. Calls that come while one runs get that one's result. */
+  /** One full comparison; nothing rests, somebody waits for it. Calls that come while one runs get that one's result. */
   run(): Promise<Settled> {
-    this.#running ??= this.#settle().finally(() => {
+    return this.#begin(() => true)
+  }
+
+  #begin(mayMend: (change: Change) => boolean): Promise<Settled> {
+    this.#running ??= this.#settle(mayMend).finally(() => {
       this.#running = undefined
       this.#schedule(this.#settleMs)
     })
@@ -93,23 +97,36 @@ export class Settler {
       this.#dueAt = Infinity
       // One that runs already may have looked before the event: another one follows it.
       Promise.resolve(this.#running)
-        .then(() => this.run())
+        .then(() => this.#begin(change => this.#isRested(change)))
         .catch((cause: unknown) => {
           this.#house.log.error({ err: cause }, 'settle failed')
         })
     }, pauseMs)
   }
 
-  async #settle(): Promise<Settled> {
+  /** What rests is looked at again when it has rested. Rules of weft protect: they never rest. */
+  #isRested(change: Change): boolean {
+    const resource = subjectOf(change)
+    if (resource.type === 'ruleset' || resource.type === 'element') return true
+    const leftMs = this.#rests.leftOf(keyOf(resource))
+    if (leftMs > 0) this.#schedule(leftMs)
+    return leftMs === 0
+  }
+
+  async #settle(mayMend: (change: Change) => boolean): Promise<Settled> {
     const started = performance.now()
     const done: Done[] = []
     const failed = [...(await this.#prepare())]
     const { reconciler, sweeps } = this.#house
-    for (const [lane, differences] of Map.groupBy(await reconciler.differences(), laneOf)) {
+    const differences = async (): Promise<readonly Difference[]> =>
+      (await reconciler.differences())
+        .map(({ changes, ...rest }) => ({ ...rest, changes: changes.filter(mayMend) }))
+        .filter(({ changes }) => changes.length > 0)
+    for (const [lane, some] of Map.groupBy(await differences(), laneOf)) {
       if (lane === surplusLane && !sweeps) continue
       const settled = this.#serving
-        ? await this.#mendInTurn(lane, new Set(differences.map(({ owner }) => owner)))
-        : await mendAll(reconciler, differences)
+        ? await this.#mendInTurn(lane, new Set(some.map(({ owner }) => owner)), differences)
+        : await mendAll(reconciler, some)
       done.push(...settled.done)
       failed.push(...settled.failed)
     }
@@ -122,10 +139,14 @@ export class Settler {
    * In the turn of the network that it concerns, so that a request waits for one network at most. What was read before
    * the turn came may be old; it is read again once, not for each owner: after a start every published port is missing.
    */
-  #mendInTurn(lane: string, owners: ReadonlySet<string | undefined>): Promise<Settled> {
+  #mendInTurn(
+    lane: string,
+    owners: ReadonlySet<string | undefined>,
+    differences: () => Promise<readonly Difference[]>,
+  ): Promise<Settled> {
     const { lanes, reconciler } = this.#house
     const work = async (): Promise<Settled> => {
-      const fresh = await reconciler.differences()
+      const fresh = await differences()
       return mendAll(
         reconciler,
         fresh.filter(({ owner }) => owners.has(owner)),
@@ -136,9 +157,7 @@ export class Settler {
 
   #note(done: readonly Done[], failed: Settled['failed'], tookMs: number): void {
     const degraded = failed.map(({ owner, text, cause }) => `${owner}: ${text}: ${messageOf(cause)}`)
-    const fought =
-      done.length > 0 && Date.now() - this.report.at < fightWindowMs + this.#pauseMs && this.report.changes > 0
-    this.#pauseMs = fought ? Math.min(this.#pauseMs * 2, longestPauseMs) : eventPauseMs
+    this.#rests.note(done.map(({ change }) => keyOf(subjectOf(change))))
     this.#observe({ ms: tookMs, changes: done.length, failures: failed.length })
     const rulesStand = !failed.some(({ rules }) => rules)
     this.report = { at: Date.now(), tookMs, changes: done.length, degraded, rulesStand }
@@ -154,6 +173,10 @@ async function mendAll(reconciler: Reconciler, differences: readonly Difference[
   const settled: Settled[] = []
   for (const difference of differences) settled.push(await reconciler.mend(difference))
   return { done: settled.flatMap(({ done }) => done), failed: settled.flatMap(({ failed }) => failed) }
+}
+
+function subjectOf(change: Change): Resource {
+  return change.op === 'remove' ? change.have : change.want
 }
 
 function messageOf(cause: unknown): string {

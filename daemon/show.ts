@@ -1,18 +1,19 @@
 /** What the operator sees: the records and wishes, with the names that the engine told. */
 import { release } from 'node:os'
 import type { Endpoint } from '../drivers/driver.ts'
-import { addressOf, familyOf } from '../native/value/ip.ts'
+import { addressOf } from '../native/value/ip.ts'
 import type { Change } from '../native/kernel/kernel.ts'
-import { describe, keyOf } from '../native/kernel/resource.ts'
+import { describe } from '../native/kernel/resource.ts'
 import { UserError } from '../plugin-api/answer.ts'
 import type { Engine } from './engine.ts'
 import type { Watch } from './evidence.ts'
 import { planNetwork, type House } from './house.ts'
 import type { Orphans } from './orphans.ts'
+import { portRows } from './show-ports.ts'
 import { endpointKey } from './records.ts'
 import type { Settler } from './settle.ts'
 import { version } from './version.ts'
-import type { DiffRow, PortRow, View } from './view.ts'
+import type { DiffRow, View } from './view.ts'
 
 export interface Shown {
   readonly house: House
@@ -98,7 +99,7 @@ export function viewOf(shown: Shown): View {
       })
     },
 
-    ports: () => portRows(shown),
+    ports: () => portRows(house, watch),
 
     async diff() {
       const differences = await house.reconciler.differences()
@@ -128,35 +129,6 @@ export function viewOf(shown: Shown): View {
 
 function linkOf(house: House, { networkId, id }: Endpoint): string {
   return house.reconciler.wishOf(endpointKey(networkId, id)).find(wish => wish.type === 'veth')?.name ?? ''
-}
-
-/** A port is degraded while the socket that holds it, or the element that serves it, is missing. */
-async function portRows({ house, watch }: Shown): Promise<readonly PortRow[]> {
-  const missing = new Map<string, string>()
-  for (const { changes } of await house.reconciler.differences()) {
-    for (const change of changes) {
-      if (change.op !== 'remove') missing.set(keyOf(change.want), describe(change.want))
-    }
-  }
-  return house.records.endpoints().flatMap(endpoint =>
-    endpoint.ports.map((port): PortRow => {
-      const { protocol, hostAddress, hostPort, containerPort } = port
-      const reason = missing.get(keyOf({ type: 'port', protocol, address: hostAddress, port: hostPort }))
-      const container = watch.names.get(endpoint.networkId)?.endpoints.get(endpoint.id)?.container
-      const address = endpoint.addresses.find(cidr => familyOf(cidr) === familyOf(hostAddress))
-      return {
-        protocol,
-        hostAddress,
-        hostPort,
-        endpointId: endpoint.id,
-        containerAddress: address ? addressOf(address) : '',
-        containerPort,
-        ...(container === undefined ? {} : { container }),
-        state: reason === undefined ? 'ok' : 'degraded',
-        ...(reason === undefined ? {} : { reason: `missing: ${reason}` }),
-      }
-    }),
-  )
 }
 
 function rowOf(owner: string | undefined, change: Change): DiffRow {

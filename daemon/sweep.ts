@@ -1,5 +1,5 @@
 /** For `weft uninstall`: everything in the kernel that carries weft's mark goes. The daemon must not run. */
-import { tableName } from '../drivers/names.ts'
+import { ownTables } from '../drivers/names.ts'
 import { surplus } from '../native/kernel/diff.ts'
 import { describe } from '../native/kernel/resource.ts'
 import { LinuxKernel } from '../native/kernel/linux.ts'
@@ -16,7 +16,7 @@ export async function sweepKernel(mark: number): Promise<readonly string[]> {
   using kernel = new LinuxKernel({
     rtnl,
     nft,
-    own: { table: tableName, mark },
+    own: { tables: ownTables, mark },
     onLost: (_name, cause) => failures.push(cause),
   })
   const changes = surplus(await kernel.observe([]), () => false)

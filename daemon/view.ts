@@ -83,6 +83,9 @@ export interface EndpointRow {
 
 export interface PortRow {
   readonly protocol: Protocol
+  /** rule: translated. relay: weftd passes it on. direct: no port of the host, the container's own address is open. */
+  readonly way: 'rule' | 'relay' | 'direct'
+  /** With `direct` the container's. */
   readonly hostAddress: string
   readonly hostPort: number
   readonly endpointId: string

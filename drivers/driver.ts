@@ -1,6 +1,6 @@
 /** What a driver is: pure functions from records and facts to wishes. No driver awaits, locks or touches the kernel. */
 import type { EndpointId, NetworkId, PoolId } from '../plugin-api/ids.ts'
-import type { IfName, Protocol, Resource, Sysctl } from '../native/kernel/resource.ts'
+import type { AcceptRule, IfName, Protocol, Resource, Sysctl } from '../native/kernel/resource.ts'
 import type { Cidr, Family, Ip } from '../native/value/ip.ts'
 import type { Mac } from '../native/value/mac.ts'
 
@@ -42,6 +42,21 @@ export interface PublishedPort {
   readonly containerPort: number
 }
 
+export interface DirectPort {
+  readonly protocol: Protocol
+  readonly port: number
+}
+
+/** Where an endpoint's published ports are served. */
+export interface Publishing {
+  /** Families in which host addresses lead to the container. */
+  readonly host: readonly Family[]
+  /** Families in which nothing does, although the container has an address: it is reached by that. */
+  readonly direct: readonly Family[]
+  /** Host address of ports that name none. Absent: every address. */
+  readonly address?: Ip
+}
+
 /** Record of an endpoint, key `endpoint/NETWORK/ID`. */
 export interface Endpoint {
   readonly id: EndpointId
@@ -54,6 +69,10 @@ export interface Endpoint {
   readonly addresses: readonly Cidr[]
   readonly mac: Mac
   readonly ports: readonly PublishedPort[]
+  /** Ports of the container that were published, where its own address is open for them. */
+  readonly direct?: readonly DirectPort[]
+  /** What the driver's parseEndpointOptions returned: plain JSON. */
+  readonly options?: unknown
   /** Path of the container's namespace, from Join. */
   readonly sandboxKey?: string
   /** Milliseconds since 1970. */
@@ -73,13 +92,15 @@ export interface Facts {
   /** Families in which bridges of others have addresses: their networks rely on the host's forwarding. */
   readonly foreignFamilies: readonly Family[]
   /** Chains of other firewalls that must accept what weft allows. */
-  readonly acceptHooks: readonly {
-    readonly family: 'ip' | 'ip6'
-    readonly chain: string
-    readonly backend: 'nft' | 'legacy'
-  }[]
-  /** Bits of the packet mark that weft's rules use; from the configuration. */
+  readonly acceptHooks: readonly Pick<AcceptRule, 'family' | 'chain' | 'backend'>[]
+  /** This host has `::1`. */
+  readonly loopback6: boolean
+  /** Bits of the packet mark that weft's rules use; like the next two from the configuration. */
   readonly marks: Marks
+  /** Published ports are open by the addresses of the containers, too. */
+  readonly directRouting: boolean
+  /** Host address of ports that name none, for networks that name none. Absent: every address. */
+  readonly publishAddress?: Ip
 }
 
 export interface Marks {
@@ -87,12 +108,17 @@ export interface Marks {
   readonly allowed: number
   /** Set on packets that return to the bridge they came from, and need masquerading. */
   readonly hairpin: number
+  /** Packets of which the bits in `acceptMask` have `acceptValue` may enter every network. A mask of 0: none do. */
+  readonly acceptValue: number
+  readonly acceptMask: number
 }
 
 export interface JoinAnswer {
   readonly srcName: IfName
   readonly dstPrefix: string
   readonly gateways: readonly Ip[]
+  /** On-link without `via`. */
+  readonly routes: readonly { readonly destination: Cidr; readonly via?: Ip }[]
   /** Keeps the engine from adding a leg on docker_gwbridge. */
   readonly disableGatewayService: boolean
 }
@@ -111,12 +137,19 @@ export interface Driver<O = unknown> {
   readonly name: string
   /** Reads the `-o key=value` options. Throws UserError that names the option. */
   parseOptions(raw: Readonly<Record<string, string>>): O
+  /** Reads the endpoint options, `--driver-opt key=value`. Throws UserError that names the option. */
+  parseEndpointOptions(raw: Readonly<Record<string, string>>): unknown
+  /** Options that were unknown and are ignored, because the user said so. */
+  ignored(options: O): readonly string[]
+  /** Families in which the engine should have a gateway address reserved. */
+  gateways(options: O): readonly Family[]
   /** Refuses what cannot live here or beside the other networks; returns the network as it is to be recorded. */
   admit(network: Network<O>, others: readonly Network[], facts: Facts): Network<O>
   /** What must exist as long as the driver has any network: static rules, global switches. */
   planHost(facts: Facts): readonly Resource[]
   planNetwork(network: Network<O>, facts: Facts): readonly Resource[]
   planEndpoint(network: Network<O>, endpoint: Endpoint, facts: Facts): readonly Resource[]
+  publishing(network: Network<O>, facts: Facts): Publishing
   /** Families that this network needs the host to forward. */
   forwards(network: Network<O>): readonly Family[]
   join(network: Network<O>, endpoint: Endpoint): JoinAnswer

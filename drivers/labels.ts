@@ -8,41 +8,54 @@ export interface Label<T> {
   /** Completes "expected ...". */
   readonly expected: string
 }
-export type Labels = Readonly<Record<string, { readonly label: string } & Label<unknown>>>
-type Values<L extends Labels> = { readonly [K in keyof L]: L[K] extends Label<infer T> ? T : never }
+type Row = { readonly label: string } & Label<unknown>
+export type Labels = Readonly<Record<string, Row>>
+type Parsed<L> = L extends { readonly parse: (text: string) => infer T; readonly fallback: infer F }
+  ? Exclude<T, undefined> | Widened<F>
+  : never
+type Widened<F> = F extends boolean ? boolean : F
+type Values<L extends Labels> = { readonly [K in keyof L]: Parsed<L[K]> }
 
-/** `later`: labels of Docker's own driver that weft knows and does not serve yet. */
+export interface LabelRules<L extends Labels> {
+  readonly table: L
+  /** "option" when left out. */
+  readonly what?: string
+  /** Labels that exist elsewhere and are not served, each with the reason. */
+  readonly refused: Readonly<Record<string, string>>
+  /** A row of the table. With the value false, unknown labels are ignored. */
+  readonly strictLabel?: Row
+}
+
 export function parseLabels<const L extends Labels>(
   driver: string,
-  table: L,
-  later: readonly string[],
+  { table, what = 'option', refused, strictLabel }: LabelRules<L>,
   raw: Readonly<Record<string, string>>,
-): Values<L> {
-  const known = Object.values(table).map(row => row.label)
-  for (const key of Object.keys(raw)) {
-    if (known.includes(key)) continue
-    if (later.includes(key)) {
-      throw new UserError('OPTION_UNSUPPORTED', `option ${key} is not supported yet by ${driver}`, {
-        hint: 'leave it out, or use the driver "bridge" for this network',
-      })
-    }
-    const near = nearest(key, [...known, ...later])
-    throw new UserError('OPTION_UNKNOWN', `${driver} has no option ${key}`, {
+): { readonly values: Values<L>; readonly ignored: readonly string[] } {
+  const rows = Object.values<Row>(table)
+  const known = rows.map(({ label }) => label)
+  const unknown = Object.keys(raw).filter(key => !known.includes(key))
+  const isStrict = strictLabel === undefined || valueOf(strictLabel, raw) !== false
+  const [key] = unknown
+  if (key !== undefined && isStrict) {
+    const why = Object.hasOwn(refused, key) ? refused[key] : undefined
+    if (why !== undefined) throw new UserError('OPTION_UNSUPPORTED', `${driver} does not serve ${key}: ${why}`)
+    const near = nearest(key, known)
+    throw new UserError('OPTION_UNKNOWN', `${driver} has no ${what} ${key}`, {
       hint: near ? `did you mean ${near}?` : `it has: ${known.join(', ')}`,
     })
   }
-  const values: Record<string, unknown> = {}
-  for (const [name, row] of Object.entries(table)) {
-    const text = raw[row.label]
-    const value = text === undefined ? row.fallback : row.parse(text)
-    if (value === undefined && text !== undefined) {
-      throw new UserError('OPTION_VALUE', `failed to parse ${row.label} value: ${JSON.stringify(text)}`, {
-        hint: `expected ${row.expected}`,
-      })
-    }
-    values[name] = value
-  }
-  return values as Values<L>
+  const values = Object.fromEntries(Object.entries<Row>(table).map(([name, row]) => [name, valueOf(row, raw)]))
+  return { values: values as Values<L>, ignored: unknown }
+}
+
+function valueOf(row: Row, raw: Readonly<Record<string, string>>): unknown {
+  const text = raw[row.label]
+  if (text === undefined) return row.fallback
+  const value = row.parse(text)
+  if (value !== undefined) return value
+  throw new UserError('OPTION_VALUE', `failed to parse ${row.label} value: ${JSON.stringify(text)}`, {
+    hint: `expected ${row.expected}`,
+  })
 }
 
 /** As Go's strconv.ParseBool, which reads these options in the engine. */

@@ -1,12 +1,19 @@
 import { createHash } from 'node:crypto'
-import type { IfName } from '../native/kernel/resource.ts'
+import type { IfName, TableFamily } from '../native/kernel/resource.ts'
 import { macFromBytes, type Mac } from '../native/value/mac.ts'
 
 /** wb bridge, wv host end of a pair, wc end that goes to the container. */
 export type Role = 'wb' | 'wv' | 'wc'
 
-/** weft's nftables table: one for all drivers. */
+/** weft's nftables table, one for all drivers: what is routed and translated. */
 export const tableName = 'weft'
+/** The other one: what may enter a bridge from the port of a container. */
+export const portsTableName = 'weft_ports'
+
+export const ownTables: readonly { readonly family: TableFamily; readonly table: string }[] = [
+  { family: 'inet', table: tableName },
+  { family: 'bridge', table: portsTableName },
+]
 
 const alphabet = 'abcdefghijklmnopqrstuvwxyz234567'
 

@@ -70,9 +70,10 @@ export class Ipam {
     })
   }
 
-  /** Throws UserError in the engine's words. */
-  async requestPool(wish: PoolWish): Promise<PoolEntry> {
+  /** Throws UserError in the engine's words. Nothing is granted once `signal` is aborted, here and below. */
+  async requestPool(wish: PoolWish, signal?: AbortSignal): Promise<PoolEntry> {
     return this.#journal.run(() => {
+      signal?.throwIfAborted()
       const read = readPoolWish(wish)
       if (read.kind === 'any') return this.#cutPool(wish, read.family, read.length)
       const { subnet, range } = read
@@ -99,11 +100,14 @@ export class Ipam {
    * engine that was killed gives its containers' addresses back before their links have gone. Throws UserError in the
    * engine's words.
    */
-  async requestAddress(id: PoolId, wish: AddressWish): Promise<Cidr> {
+  async requestAddress(id: PoolId, wish: AddressWish, signal?: AbortSignal): Promise<Cidr> {
     const until = performance.now() + (this.#options.patienceMs ?? 3000)
     for (;;) {
       const patient = performance.now() < until
-      const granted = await this.#journal.run(() => this.#grantAddress(id, wish, { patient }))
+      const granted = await this.#journal.run(() => {
+        signal?.throwIfAborted()
+        return this.#grantAddress(id, wish, { patient })
+      })
       if (granted !== undefined) return granted
       await sleep(pollMs)
     }
@@ -157,6 +161,14 @@ export class Ipam {
   get unanswered(): PoolEntry | undefined {
     const pool = this.#unanswered === undefined ? undefined : this.#pools.get(this.#unanswered)
     return pool && pool.leases.size === 0 ? entryOf(pool) : undefined
+  }
+
+  /** Pools that no engine has repeated since the last one began, without a container's address. */
+  get unrepeated(): readonly PoolEntry[] {
+    const isIdle = ({ leases }: Pool): boolean => ![...leases.values()].some(({ purpose }) => purpose === 'endpoint')
+    return [...this.#pools.values()]
+      .filter(pool => pool.record.session < this.#sessionOf(pool.record.client) && isIdle(pool))
+      .map(entryOf)
   }
 
   /** Ends a pool that evidence speaks against. False: it ended, or was requested again, since it was listed. */

@@ -16,26 +16,30 @@ import type { CreateEndpointAnswer, EndpointOperInfoAnswer, GwAllocCheckAnswer, 
 import { parse } from './read.ts'
 import type { Parsed } from './schema.ts'
 
-/** Removals are idempotent: they may come twice, late, or for something never seen, and are then answered `{}`. */
+/**
+ * Removals are idempotent: they may come twice, late, or for something never seen, and are then answered `{}`. `signal` is
+ * aborted when a call has timed out: its caller was told that it failed, and takes back what came before it. What has not
+ * begun by then must not begin, and nothing is promised any more. Removals go on.
+ */
 export interface NetworkHandlers {
   gwAllocCheck(request: GwAllocCheck): Promise<GwAllocCheckAnswer>
-  createNetwork(request: CreateNetwork): Promise<void>
+  createNetwork(request: CreateNetwork, signal?: AbortSignal): Promise<void>
   deleteNetwork(request: DeleteNetwork): Promise<void>
-  createEndpoint(request: CreateEndpoint): Promise<CreateEndpointAnswer>
+  createEndpoint(request: CreateEndpoint, signal?: AbortSignal): Promise<CreateEndpointAnswer>
   endpointOperInfo(request: EndpointCall): Promise<EndpointOperInfoAnswer>
-  join(request: Join): Promise<JoinAnswer>
+  join(request: Join, signal?: AbortSignal): Promise<JoinAnswer>
   leave(request: EndpointCall): Promise<void>
   deleteEndpoint(request: EndpointCall): Promise<void>
-  programExternalConnectivity(request: ProgramExternalConnectivity): Promise<void>
+  programExternalConnectivity(request: ProgramExternalConnectivity, signal?: AbortSignal): Promise<void>
   revokeExternalConnectivity(request: EndpointCall): Promise<void>
 }
 
 export interface IpamHandlers {
   /** Capabilities are asked once in an engine's life, before anything is repeated. */
   engineStarted(): Promise<void>
-  requestPool(request: RequestPool): Promise<RequestPoolAnswer>
+  requestPool(request: RequestPool, signal?: AbortSignal): Promise<RequestPoolAnswer>
   releasePool(request: ReleasePool): Promise<void>
-  requestAddress(request: RequestAddress): Promise<RequestAddressAnswer>
+  requestAddress(request: RequestAddress, signal?: AbortSignal): Promise<RequestAddressAnswer>
   releaseAddress(request: ReleaseAddress): Promise<void>
 }
 
@@ -52,7 +56,7 @@ export interface Method {
   /** `required`: the engine repeats a broken call without its body, and such a call must do nothing. */
   readonly body: 'required' | 'ignored'
   /** `json` is undefined when the body is ignored; an undefined answer stands for `{}`. Throws UserError. */
-  answer(handlers: Handlers, json: unknown): Promise<unknown>
+  answer(handlers: Handlers, json: unknown, signal?: AbortSignal): Promise<unknown>
 }
 
 export const addressSpaces = { local: 'weft-local', global: 'weft-global' } as const
@@ -69,19 +73,23 @@ export const methods: Readonly<Record<string, Method>> = {
     GwAllocChecker: true,
   }),
   'NetworkDriver.GwAllocCheck': network('GwAllocCheck', GwAllocCheck, (h, request) => h.gwAllocCheck(request)),
-  'NetworkDriver.CreateNetwork': network('CreateNetwork', CreateNetwork, (h, request) => h.createNetwork(request)),
+  'NetworkDriver.CreateNetwork': network('CreateNetwork', CreateNetwork, (h, request, signal) =>
+    h.createNetwork(request, signal),
+  ),
   'NetworkDriver.DeleteNetwork': network('DeleteNetwork', DeleteNetwork, (h, request) => h.deleteNetwork(request)),
-  'NetworkDriver.CreateEndpoint': network('CreateEndpoint', CreateEndpoint, (h, request) => h.createEndpoint(request)),
+  'NetworkDriver.CreateEndpoint': network('CreateEndpoint', CreateEndpoint, (h, request, signal) =>
+    h.createEndpoint(request, signal),
+  ),
   'NetworkDriver.EndpointOperInfo': network('EndpointOperInfo', EndpointCall, (h, request) =>
     h.endpointOperInfo(request),
   ),
-  'NetworkDriver.Join': network('Join', Join, (h, request) => h.join(request)),
+  'NetworkDriver.Join': network('Join', Join, (h, request, signal) => h.join(request, signal)),
   'NetworkDriver.Leave': network('Leave', EndpointCall, (h, request) => h.leave(request)),
   'NetworkDriver.DeleteEndpoint': network('DeleteEndpoint', EndpointCall, (h, request) => h.deleteEndpoint(request)),
   'NetworkDriver.ProgramExternalConnectivity': network(
     'ProgramExternalConnectivity',
     ProgramExternalConnectivity,
-    (h, request) => h.programExternalConnectivity(request),
+    (h, request, signal) => h.programExternalConnectivity(request, signal),
   ),
   'NetworkDriver.RevokeExternalConnectivity': network('RevokeExternalConnectivity', EndpointCall, (h, request) =>
     h.revokeExternalConnectivity(request),
@@ -105,24 +113,26 @@ export const methods: Readonly<Record<string, Method>> = {
     LocalDefaultAddressSpace: addressSpaces.local,
     GlobalDefaultAddressSpace: addressSpaces.global,
   }),
-  'IpamDriver.RequestPool': ipam('RequestPool', RequestPool, (h, request) => h.requestPool(request)),
+  'IpamDriver.RequestPool': ipam('RequestPool', RequestPool, (h, request, signal) => h.requestPool(request, signal)),
   'IpamDriver.ReleasePool': ipam('ReleasePool', ReleasePool, (h, request) => h.releasePool(request)),
-  'IpamDriver.RequestAddress': ipam('RequestAddress', RequestAddress, (h, request) => h.requestAddress(request)),
+  'IpamDriver.RequestAddress': ipam('RequestAddress', RequestAddress, (h, request, signal) =>
+    h.requestAddress(request, signal),
+  ),
   'IpamDriver.ReleaseAddress': ipam('ReleaseAddress', ReleaseAddress, (h, request) => h.releaseAddress(request)),
 }
 
 function network<S extends TSchema>(
   name: string,
   shape: S,
-  run: (handlers: NetworkHandlers, request: Parsed<S>) => Promise<unknown>,
+  run: (handlers: NetworkHandlers, request: Parsed<S>, signal?: AbortSignal) => Promise<unknown>,
 ): Method {
   return {
     half: 'network',
     body: 'required',
-    async answer(handlers, json) {
+    async answer(handlers, json, signal) {
       const request = parse(name, shape, json)
       if (!handlers.network) throw new TypeError(`${name} on a socket without the network half`)
-      return run(handlers.network, request)
+      return run(handlers.network, request, signal)
     },
   }
 }
@@ -130,12 +140,12 @@ function network<S extends TSchema>(
 function ipam<S extends TSchema>(
   name: string,
   shape: S,
-  run: (handlers: IpamHandlers, request: Parsed<S>) => Promise<unknown>,
+  run: (handlers: IpamHandlers, request: Parsed<S>, signal?: AbortSignal) => Promise<unknown>,
 ): Method {
   return {
     half: 'ipam',
     body: 'required',
-    answer: async (handlers, json) => run(handlers.ipam, parse(name, shape, json)),
+    answer: async (handlers, json, signal) => run(handlers.ipam, parse(name, shape, json), signal),
   }
 }
 

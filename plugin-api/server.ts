@@ -9,10 +9,12 @@ import { methods } from './methods.ts'
 import type { Handlers, Method } from './methods.ts'
 import { openSocket } from './socket.ts'
 import type { HttpSocket } from './socket.ts'
+import { inTime } from './watchdog.ts'
 
 /** The part of pino's logger that is used here. */
 export interface Log {
   error(fields: object, message: string): void
+  warn(fields: object, message: string): void
 }
 
 /** One answered call. */
@@ -34,6 +36,8 @@ export interface PluginServerOptions {
   readonly bodyLimitBytes?: number
   /** What close waits for answers under way, in milliseconds. Default 1000. */
   readonly graceMs?: number
+  /** What is not done by then is answered with an error. Default 4900: no answer takes more than 5 s. */
+  readonly timeoutMs?: number
 }
 
 export interface Served {
@@ -50,20 +54,27 @@ export interface PluginServer extends AsyncDisposable {
 }
 
 export function createPluginServer(options: PluginServerOptions): PluginServer {
-  const { log, observe, bodyLimitBytes = 16 * 1024 * 1024 } = options
+  const { log, observe, bodyLimitBytes = 16 * 1024 * 1024, timeoutMs = 4900 } = options
   const asked = new WeakMap<IncomingMessage, Served>()
   const sockets = new Set<HttpSocket>()
   const app = fastify(answered)
   for (const [name, method] of Object.entries(methods)) {
     app.post(`/${name}`, async (request, reply) =>
-      answered(request, reply, name, served => call(method, name, served, request.raw)),
+      answered(request, reply, name, (served, signal) => call(method, name, served, request.raw, signal)),
     )
   }
 
-  async function call(method: Method, name: string, served: Served, raw: IncomingMessage): Promise<unknown> {
+  async function call(
+    method: Method,
+    name: string,
+    served: Served,
+    raw: IncomingMessage,
+    signal: AbortSignal,
+  ): Promise<unknown> {
     if (method.half === 'network' && !served.handlers.network) throw noSuchMethod(served, name)
-    if (method.body === 'ignored') return method.answer(served.handlers, undefined)
-    return method.answer(served.handlers, await readBody(raw, name.slice(name.indexOf('.') + 1), bodyLimitBytes))
+    if (method.body === 'ignored') return method.answer(served.handlers, undefined, signal)
+    const json = await readBody(raw, name.slice(name.indexOf('.') + 1), bodyLimitBytes)
+    return method.answer(served.handlers, json, signal)
   }
 
   /** Never throws: whatever happens becomes an answer. */
@@ -79,7 +90,11 @@ export function createPluginServer(options: PluginServerOptions): PluginServer {
     let [status, json, code]: [number, string, string | undefined] = [200, '{}', undefined]
     try {
       if (!served) throw new TypeError('a request that came by no socket of ours')
-      json = JSON.stringify((await run(served)) ?? {})
+      const onLate = (failure: unknown): void => {
+        toldLate(log, { ...fact, ms: performance.now() - started }, failure)
+      }
+      const watch = { call: fact.method, timeoutMs, onLate }
+      json = JSON.stringify((await inTime(watch, signal => run(served, signal))) ?? {})
     } catch (cause) {
       const failure = failureOf(cause, fact.method)
       if (failure.bug) log.error({ ...fact, err: cause }, 'a call failed in a way that was not foreseen')
@@ -118,7 +133,8 @@ export function createPluginServer(options: PluginServerOptions): PluginServer {
   }
 }
 
-type Run = (served: Served) => Promise<unknown>
+type Fields = Pick<Fact, 'driver' | 'method' | 'ms'>
+type Run = (served: Served, signal: AbortSignal) => Promise<unknown>
 type Answered = (
   request: FastifyRequest,
   reply: FastifyReply,
@@ -152,6 +168,18 @@ function fastify(answered: Answered): FastifyInstance {
     }),
   )
   return app
+}
+
+/** The engine has been told that the call failed; this is how it ended. */
+function toldLate(log: Log, fields: Fields, failure: unknown): void {
+  if (failure === undefined) {
+    log.warn(fields, 'a call was done after it had timed out')
+    return
+  }
+  const { bug, code } = failureOf(failure, fields.method)
+  if (bug)
+    log.error({ ...fields, err: failure }, 'a call failed in a way that was not foreseen, after it had timed out')
+  else log.warn({ ...fields, code }, 'a call that had timed out was given up')
 }
 
 function noSuchMethod(served: Served, name: string): UserError {

@@ -9,13 +9,14 @@ export const ports: Command = {
     else {
       const lines = rows.map(row => [
         row.protocol,
-        socketAddress(row.hostAddress, row.hostPort),
+        row.way === 'direct' ? none : socketAddress(row.hostAddress, row.hostPort),
         socketAddress(row.containerAddress, row.containerPort),
         row.container ?? none,
         shortId(row.endpointId),
+        row.way,
         row.reason === undefined ? row.state : `${row.state}: ${row.reason}`,
       ])
-      context.print(table(['PROTOCOL', 'ON HOST', 'IN CONTAINER', 'CONTAINER', 'ENDPOINT', 'STATE'], lines))
+      context.print(table(['PROTOCOL', 'ON HOST', 'IN CONTAINER', 'CONTAINER', 'ENDPOINT', 'WAY', 'STATE'], lines))
     }
     return 0
   },

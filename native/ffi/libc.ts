@@ -32,10 +32,13 @@ const declare_ = (definition: string): Call => library.func(definition) as Call
 const calls = {
   socket: declare_('int socket(int, int, int)'),
   bind: declare_('int bind(int, void *, uint32_t)'),
+  connect: declare_('int connect(int, void *, uint32_t)'),
   getsockname: declare_('int getsockname(int, void *, void *)'),
   setsockopt: declare_('int setsockopt(int, int, int, void *, uint32_t)'),
   sendto: declare_('long sendto(int, void *, size_t, int, void *, uint32_t)'),
   recv: declare_('long recv(int, void *, size_t, int)'),
+  sendmsg: declare_('long sendmsg(int, void *, int)'),
+  recvmsg: declare_('long recvmsg(int, void *, int)'),
   close: declare_('int close(int)'),
   setns: declare_('int setns(int, int)'),
   unshare: declare_('int unshare(int)'),
@@ -85,6 +88,11 @@ export function bind(fd: number, address: Uint8Array): void {
   call('bind', fd, address, address.length)
 }
 
+/** Names the peer of a datagram socket, at once. */
+export function connect(fd: number, address: Uint8Array): void {
+  call('connect', fd, address, address.length)
+}
+
 /** The socket's own address, struct sockaddr_*. */
 export function getsockname(fd: number): Uint8Array {
   const address = new Uint8Array(128)
@@ -131,6 +139,28 @@ export async function receiveAsync(fd: number, into: Uint8Array): Promise<number
     if (error instanceof SystemError && error.errno === EAGAIN) return undefined
     throw error
   }
+}
+
+/** The address of a buffer that lies outside of the heap of JavaScript: made from an ArrayBuffer of its own. */
+export function addressOfBuffer(buffer: Uint8Array): bigint {
+  return koffi.address(buffer)
+}
+
+/** `header`: struct msghdr. False: there is no room at the moment. */
+export function sendMessage(fd: number, header: Uint8Array): boolean {
+  if (calls.sendmsg(fd, header, MSG_DONTWAIT) >= 0) return true
+  const errno = koffi.errno()
+  if (errno === EAGAIN || errno === ENOBUFS) return false
+  throw failure('sendmsg', errno)
+}
+
+/** Fills in `header`, struct msghdr. The real length, which may exceed the buffer's; undefined when none waits. */
+export function receiveMessage(fd: number, header: Uint8Array): number | undefined {
+  const length = calls.recvmsg(fd, header, MSG_DONTWAIT | MSG_TRUNC)
+  if (length >= 0) return length
+  const errno = koffi.errno()
+  if (errno === EAGAIN) return undefined
+  throw failure('recvmsg', errno)
 }
 
 /** Messages were lost because the receive buffer was full. The socket goes on. */

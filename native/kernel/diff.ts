@@ -1,4 +1,5 @@
 /** From wishes and what is there to changes. Pure; compares only the fields that a wish sets. */
+import { isDeepStrictEqual } from 'node:util'
 import type { Change, Removal } from './kernel.ts'
 import { keyOf, type Observed, type Resource } from './resource.ts'
 
@@ -57,8 +58,9 @@ export function compare(want: Resource, have: Resource): Verdict {
       return sameFields(want, have, ['digest']) ? 'same' : 'update'
     case 'accept':
       return sameFields(want, have, ['mark']) ? 'same' : 'recreate'
-    case 'address':
     case 'port':
+      return isDeepStrictEqual(want.relay, 'relay' in have ? have.relay : undefined) ? 'same' : 'update'
+    case 'address':
       return 'same'
   }
 }

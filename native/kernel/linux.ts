@@ -1,18 +1,21 @@
 /** The real kernel: changes become messages, neighbouring changes of nftables one atomic batch. */
+import type { Conntrack } from '../conntrack/conntrack.ts'
 import type { Nft } from '../nft/batch.ts'
 import type { Rtnl } from '../rtnl/rtnl.ts'
 import type { Change, Kernel } from './kernel.ts'
 import { kindOf, kinds } from './kinds/index.ts'
 import type { Machine } from './kinds/kind.ts'
-import { batchOf, isBatched, observeNft } from './kinds/nftables.ts'
+import { batchOf, isBatched, observeNft, type OwnTable } from './kinds/nftables.ts'
 import { HeldPorts } from './ports.ts'
 import type { IfName, Observed, Resource } from './resource.ts'
 
 export interface LinuxParts {
   readonly rtnl: Rtnl
   readonly nft: Nft
-  /** weft's own table, and the bits of its accept rules: looked for also when nobody wishes them. */
-  readonly own: { readonly table: string; readonly mark: number }
+  /** Told of every change of nftables once it is made. Without it, flows keep the translation that they began with. */
+  readonly conntrack?: Pick<Conntrack, 'forget'>
+  /** weft's own tables, and the bits of its accept rules: looked for also when nobody wishes them. */
+  readonly own: { readonly tables: readonly OwnTable[]; readonly mark: number }
   /** A removal that was queued failed. */
   readonly onLost: (name: IfName, cause: unknown) => void
   /** Called before and after every step: tests crash there. */
@@ -42,8 +45,10 @@ export class LinuxKernel implements Kernel, Disposable {
   async apply(changes: readonly Change[]): Promise<void> {
     for (const step of stepsOf(changes)) {
       this.#parts.point?.()
-      if (isBatched(subject(step[0]))) await this.#parts.nft.commit(batchOf(step))
-      else for (const change of step) await this.#change(change)
+      if (isBatched(subject(step[0]))) {
+        await this.#parts.nft.commit(batchOf(step))
+        await this.#parts.conntrack?.forget(step)
+      } else for (const change of step) await this.#change(change)
       this.#parts.point?.()
     }
   }

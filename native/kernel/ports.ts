@@ -1,34 +1,137 @@
-import { closeHeldPort, holdPort } from '../ffi/ports.ts'
-import { asKernelError } from '../netlink/errors.ts'
+import { setImmediate as turn } from 'node:timers/promises'
+import { SystemError } from '../ffi/errno.ts'
+import { closeHeldPort, holdPort, openServedPort } from '../ffi/ports.ts'
+import { asKernelError, kernelError } from '../netlink/errors.ts'
+import { Relays, type Relay } from '../relay/relay.ts'
+import { familyOf, isUnspecified } from '../value/ip.ts'
 import { keyOf, type HeldPort } from './resource.ts'
 
-/** Sockets that reserve published ports. They are this process's own, and end with it. */
+/** A kernel without SCTP lets nobody have such a port: there is nothing to hold, and rules serve it all the same. */
+const noSctp = ['EPROTONOSUPPORT', 'ESOCKTNOSUPPORT', 'EAFNOSUPPORT']
+
+/** Thousands of ports are held or released in a row: after so many other work of the program gets its turn. */
+const changesPerTurn = 200
+
+interface Held {
+  readonly port: HeldPort
+  release(): void
+  readonly relay?: Relay
+}
+
+/**
+ * Sockets that reserve published ports, and relays that serve some of them. They are this process's own, and end with
+ * it, and so do the connections that a relay passes on.
+ */
 export class HeldPorts {
-  readonly #held = new Map<string, { readonly port: HeldPort; readonly fd: number }>()
+  readonly #held = new Map<string, Held>()
+  /** By protocol, family and number: the kernel lets sockets of one program share a port, and these must not. */
+  readonly #neighbours = new Map<string, Map<string, HeldPort>>()
+  readonly #relays = new Relays()
+  #changes = 0
 
   list(): readonly HeldPort[] {
     return [...this.#held.values()].map(({ port }) => port)
   }
 
-  /** Throws KernelError: EADDRINUSE when any process has it, EADDRNOTAVAIL when the host has no such address. */
+  /** Connections and sessions that relays are serving. */
+  get connections(): number {
+    return [...this.#held.values()].reduce((sum, { relay }) => sum + (relay?.size ?? 0), 0)
+  }
+
+  /**
+   * One that is held with another relay changes without being free in between. Throws KernelError: EADDRINUSE when
+   * another port here or any other process has it, EADDRNOTAVAIL when the host has no such address.
+   */
   hold(port: HeldPort): void {
     const key = keyOf(port)
-    if (this.#held.has(key)) return
-    try {
-      this.#held.set(key, { port, fd: holdPort(port) })
-    } catch (cause) {
-      throw asKernelError(cause, 'hold', key)
+    const before = this.#held.get(key)
+    if (before && sameRelay(before.port, port)) return
+    const spot = spotOf(port)
+    const neighbours = this.#neighbours.get(spot) ?? new Map<string, HeldPort>()
+    for (const [other, neighbour] of neighbours) {
+      if (other !== key && exclude(port, neighbour)) {
+        throw kernelError('EADDRINUSE', { op: 'hold', object: key, cause: new Error(`weft has ${other}`) })
+      }
     }
+    const held = this.#open(port)
+    before?.release()
+    this.#held.set(key, held)
+    this.#neighbours.set(spot, neighbours.set(key, port))
   }
 
   release(port: HeldPort): void {
     const held = this.#held.get(keyOf(port))
     if (!held) return
-    this.#held.delete(keyOf(port))
-    closeHeldPort(held.fd)
+    this.#forget(held.port)
+    held.release()
   }
 
   releaseAll(): void {
     for (const port of this.list()) this.release(port)
   }
+
+  /** To be awaited after a change: mostly there is nothing to wait for. */
+  async pause(): Promise<void> {
+    this.#changes += 1
+    if (this.#changes % changesPerTurn === 0) await turn()
+  }
+
+  #open(port: HeldPort): Held {
+    const { protocol, relay: to } = port
+    try {
+      if (!to || protocol === 'sctp') {
+        const fd = holdPort(port)
+        return {
+          port,
+          release() {
+            closeHeldPort(fd)
+          },
+        }
+      }
+      const relay = this.#relays.start(openServedPort(port), protocol, to, () => {
+        // Not there any more: whoever compares finds that out, tries again, and tells why it fails.
+        if (this.#held.get(keyOf(port))?.relay === relay) this.#forget(port)
+      })
+      return {
+        ...{ port, relay },
+        release() {
+          relay.close()
+        },
+      }
+    } catch (cause) {
+      if (protocol === 'sctp' && isNoSctp(cause)) return { port, release: () => undefined }
+      throw asKernelError(cause, 'hold', keyOf(port))
+    }
+  }
+
+  #forget(port: HeldPort): void {
+    const key = keyOf(port)
+    this.#held.delete(key)
+    const neighbours = this.#neighbours.get(spotOf(port))
+    neighbours?.delete(key)
+    if (neighbours?.size === 0) this.#neighbours.delete(spotOf(port))
+  }
+}
+
+function sameRelay({ relay: one }: HeldPort, { relay: other }: HeldPort): boolean {
+  return one?.address === other?.address && one?.port === other?.port
+}
+
+function spotOf({ protocol, address, port }: HeldPort): string {
+  return `${protocol} IPv${familyOf(address)} ${port}`
+}
+
+/** As bind(2) has it, but for the relay that serves `::1` beside the rules that serve every other address. */
+function exclude(one: HeldPort, other: HeldPort): boolean {
+  if (isLoopbackRelay(one) && !other.relay && isUnspecified(other.address)) return false
+  if (isLoopbackRelay(other) && !one.relay && isUnspecified(one.address)) return false
+  return one.address === other.address || isUnspecified(one.address) || isUnspecified(other.address)
+}
+
+function isLoopbackRelay({ address, relay }: HeldPort): boolean {
+  return address === '::1' && relay !== undefined
+}
+
+function isNoSctp(cause: unknown): boolean {
+  return cause instanceof SystemError && cause.syscall === 'socket' && noSctp.includes(cause.code)
 }

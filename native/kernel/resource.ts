@@ -9,7 +9,7 @@ declare const brand: unique symbol
 
 /** At most 15 bytes (IFNAMSIZ - 1), without `/` and white space. */
 export type IfName = string & { readonly [brand]: 'IfName' }
-export type Protocol = 'tcp' | 'udp'
+export type Protocol = 'tcp' | 'udp' | 'sctp'
 
 /** A bridge. `adopted`: made by somebody else; it is required to exist, never created, changed or removed. */
 export interface Bridge {
@@ -59,9 +59,13 @@ export interface Sysctl {
   readonly setBack?: string
 }
 
+export type TableFamily = 'inet' | 'bridge'
+
 /** A table of static rules. Everything variable is an element of its sets. */
 export interface Ruleset {
   readonly type: 'ruleset'
+  readonly family: TableFamily
+  /** Unlike every other table of weft's, whatever their families. */
   readonly table: string
   /** Compiled form with its mark bits filled in; compared by `digest`, which the table carries as its comment. */
   readonly program: Program
@@ -74,13 +78,15 @@ export interface Program {
   readonly sets: Readonly<Record<string, SetShape>>
 }
 
-export type FieldType = 'ifname' | 'ipv4_addr' | 'ipv6_addr' | 'inet_proto' | 'inet_service' | 'nf_proto'
+export type FieldType = 'ifname' | 'ether_addr' | 'ipv4_addr' | 'ipv6_addr' | 'inet_proto' | 'inet_service' | 'nf_proto'
 export interface SetShape {
   readonly key: readonly FieldType[]
   /** Maps only. */
   readonly data?: readonly FieldType[]
-  /** Keys are prefixes: `10.0.0.0/8`. */
+  /** The last field of a key is a prefix: `10.0.0.0/8`, `br0 . 10.0.0.0/8`. */
   readonly interval?: boolean
+  /** Filled by the rules themselves: never read, never kept. */
+  readonly learned?: boolean
 }
 
 /** One element of a set or map; fields are joined by ` . ` as nft prints them: `tcp . 80`. */
@@ -92,23 +98,31 @@ export interface Element {
   readonly value?: string
 }
 
-/** A bound, never listening socket that reserves a published port. It lives as long as the daemon. */
+/**
+ * A bound socket that reserves a published port. It lives as long as the daemon. Without `relay` it never listens: rules
+ * serve the port. With it the daemon passes on what arrives, to where no rule could translate it: from `::1`, and from
+ * one family to the other.
+ */
 export interface HeldPort {
   readonly type: 'port'
   readonly protocol: Protocol
   readonly address: Ip
   readonly port: number
+  /** Of the container. Not with sctp. */
+  readonly relay?: { readonly address: Ip; readonly port: number }
 }
 
 /**
  * A rule at the top of another program's chain that accepts what weft's own table has marked as allowed.
- * `legacy` chains belong to the old iptables and are changed by the host's own binary.
+ * `legacy` chains belong to the old iptables and are changed by the host's own binary. `firewalld` has its own idea of
+ * rules: there `chain` is a link, or `wb+` for all that weft names itself, in the zone of weft's bridges.
  */
 export interface AcceptRule {
   readonly type: 'accept'
-  readonly family: 'ip' | 'ip6'
+  /** `inet`: firewalld's only. */
+  readonly family: 'ip' | 'ip6' | 'inet'
   readonly chain: string
-  readonly backend: 'nft' | 'legacy'
+  readonly backend: 'nft' | 'legacy' | 'firewalld'
   readonly mark: number
 }
 
@@ -164,7 +178,10 @@ export function describe(resource: Resource): string {
     case 'element':
       return words('element', resource.set, resource.key, resource.value !== undefined && `: ${resource.value}`)
     case 'port':
-      return `port ${resource.protocol} ${resource.address} ${resource.port}`
+      return words(
+        `port ${resource.protocol} ${resource.address} ${resource.port}`,
+        resource.relay && `relayed to ${resource.relay.address} ${resource.relay.port}`,
+      )
     case 'accept':
       return `accept ${resource.family} ${resource.chain} ${resource.backend} mark 0x${resource.mark.toString(16)}`
   }

@@ -2,7 +2,7 @@
  * Changes of nf_tables in one network namespace, through one socket. It has to be one: a table with an owner belongs to
  * the socket that made it, and when that is closed, to nobody until the next one takes it over.
  */
-import type { AcceptRule, Element, Ruleset } from '../kernel/resource.ts'
+import type { AcceptRule, Element, Ruleset, TableFamily } from '../kernel/resource.ts'
 import type { KernelError } from '../netlink/errors.ts'
 import { flags } from '../netlink/message.ts'
 import { request, type NetlinkSocket, type Request } from '../netlink/socket.ts'
@@ -34,7 +34,7 @@ import { NftReader } from './read.ts'
 export type NftOp =
   /** The table's rules become these in one step, whatever they were. Elements that it has are kept, these are added. */
   | { readonly op: 'replace'; readonly ruleset: Ruleset; readonly elements: readonly Element[] }
-  | { readonly op: 'delete'; readonly table: string }
+  | { readonly op: 'delete'; readonly family: TableFamily; readonly table: string }
   | { readonly op: 'add' | 'remove'; readonly element: Element }
   /** Rules in the `filter` tables of others, of `backend: 'nft'` only. */
   | { readonly op: 'accept' | 'unaccept'; readonly rule: AcceptRule }
@@ -93,7 +93,7 @@ export class Nft extends NftReader {
         this.learn(op.ruleset)
         return [loading(op.ruleset, this.#hold()), ...this.#fill([...(await this.#kept(op.ruleset)), ...op.elements])]
       case 'delete':
-        return [droppingTable(op.table, this.#hold())]
+        return [droppingTable(op.family, op.table, this.#hold())]
       case 'add':
         return [adding(this.#placeOf(op.element), textOf(op.element), this.#hold())]
       case 'remove':
@@ -107,7 +107,8 @@ export class Nft extends NftReader {
 
   async #kept({ table, program }: Ruleset): Promise<readonly Element[]> {
     const kept: Element[] = []
-    for (const set of Object.keys(program.sets)) {
+    for (const [set, { learned }] of Object.entries(program.sets)) {
+      if (learned) continue
       const elements = await this.listElements(table, set)
       kept.push(...elements.map((element): Element => ({ type: 'element', table, set, ...element })))
     }
@@ -124,7 +125,7 @@ export class Nft extends NftReader {
   }
 
   #placeOf({ table, set }: Element): Place {
-    return { table, set, shape: this.shapeOf(table, set) }
+    return { family: this.familyOf(table), table, set, shape: this.shapeOf(table, set) }
   }
 
   /** Some refusals have another way to the same end; what is left is the first one that has not. */

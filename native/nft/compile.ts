@@ -30,7 +30,7 @@ type Getter = Pick<Message<unknown, unknown>, 'name' | 'type' | 'reply'>
 const kept: Readonly<Record<number, readonly number[]>> = {
   [reply(getTable)]: [1], // name
   [reply(getChain)]: [1, 3, 4, 5, 7], // table, name, hook, policy, type
-  [reply(getSet)]: [1, 2, 3, 4, 5, 6, 7, 8, 9, 13], // table, name, flags, key, datum, policy, description, user data
+  [reply(getSet)]: [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13], // table, name, flags, key, datum, policy, description, timeout, user data
   [reply(getRule)]: [1, 2, 4, 7], // table, chain, expressions, user data
   [newElements.type]: [1, 2, 3], // table, set, elements
 }
@@ -49,13 +49,15 @@ export function sourceDigest(table: NftTable): string {
     .digest('hex')
 }
 
-/** In the network namespace of this process, which must be empty and is not tidied up. */
+/** In the network namespace of this process, which must have no tables, and has none afterwards. */
 export async function compileHere(table: NftTable): Promise<Program> {
   await using socket = new NetlinkSocket(protocols.netfilter)
   const tables = await socket.dump(getTable, {}, {}, { op: 'list', object: 'tables' })
   if (tables.length > 0) throw new Error('this network namespace has nftables tables: compile in an empty one')
   loadHere(table)
-  return { messages: await read(socket, table), sets: Object.fromEntries(table.sets.map(item => shapeOf(item))) }
+  const messages = await read(socket, table)
+  execFileSync('nft', ['delete', 'table', table.family, table.name])
+  return { messages, sets: Object.fromEntries(table.sets.map(item => shapeOf(item))) }
 }
 
 /** What `nft` makes of the table, in the network namespace of this process. */
@@ -127,6 +129,12 @@ function only(attrs: Uint8Array, numbers: readonly number[]): Uint8Array {
   return Buffer.concat(parts)
 }
 
-function shapeOf({ name, type, map, flags }: NftTable['sets'][number]): [string, SetShape] {
-  return [name, { key: type, ...(map && { data: map }), ...(flags?.includes('interval') && { interval: true }) }]
+function shapeOf({ name, type, map, flags = [] }: NftTable['sets'][number]): [string, SetShape] {
+  const shape = {
+    key: type,
+    ...(map && { data: map }),
+    ...(flags.includes('interval') && { interval: true }),
+    ...(flags.includes('dynamic') && { learned: true }),
+  }
+  return [name, shape]
 }

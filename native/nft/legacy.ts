@@ -12,7 +12,7 @@ const families = ['ip', 'ip6'] as const
 type Family = (typeof families)[number]
 
 /** Tables in use; reading them does not load any. */
-const namesFile = { ip: '/proc/net/ip_tables_names', ip6: '/proc/net/ip6_tables_names' } as const
+export const namesFile = { ip: '/proc/net/ip_tables_names', ip6: '/proc/net/ip6_tables_names' } as const
 const programs = { ip: ['iptables-legacy', 'iptables'], ip6: ['ip6tables-legacy', 'ip6tables'] } as const
 /** Another program may hold the lock of the tables. */
 const lockSeconds = '5'
@@ -32,27 +32,33 @@ export async function legacyFilters(): Promise<readonly ForeignFilter[]> {
 }
 
 export async function hasLegacyAccept(rule: AcceptRule): Promise<boolean> {
-  if (!(await isInUse(rule.family))) return false
-  const { status } = await run(rule.family, about('check', rule), ['-C', ...specification(rule)], notThere)
+  const family = familyOf(rule)
+  if (!(await isInUse(family))) return false
+  const { status } = await run(family, about('check', rule), ['-C', ...specification(rule)], notThere)
   return status === 0
 }
 
 /** At the top of its chain, unless it is there already. Rejects with KernelError. */
 export async function insertLegacyAccept(rule: AcceptRule): Promise<void> {
   if (await hasLegacyAccept(rule)) return
-  await run(rule.family, about('insert', rule), ['-I', ...specification(rule)])
+  await run(familyOf(rule), about('insert', rule), ['-I', ...specification(rule)])
 }
 
 /** All of them; none is no error. Rejects with KernelError. */
 export async function removeLegacyAccept(rule: AcceptRule): Promise<void> {
   while (await hasLegacyAccept(rule)) {
-    await run(rule.family, about('remove', rule), ['-D', ...specification(rule)], notThere)
+    await run(familyOf(rule), about('remove', rule), ['-D', ...specification(rule)], notThere)
   }
 }
 
 function specification({ chain, mark }: AcceptRule): readonly string[] {
   const bits = `0x${mark.toString(16)}`
   return [chain, '-m', 'mark', '--mark', `${bits}/${bits}`, '-j', 'ACCEPT']
+}
+
+function familyOf({ family }: AcceptRule): Family {
+  if (family === 'inet') throw new TypeError('the old iptables has no tables for both families')
+  return family
 }
 
 interface About {

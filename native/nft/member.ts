@@ -1,5 +1,5 @@
 /** Parts of a batch: the messages of one operation, and what is to be done when the kernel refuses them. */
-import type { AcceptRule, Element, Ruleset, SetShape } from '../kernel/resource.ts'
+import type { AcceptRule, Element, Ruleset, SetShape, TableFamily } from '../kernel/resource.ts'
 import { flags } from '../netlink/message.ts'
 import { request, type Request } from '../netlink/socket.ts'
 import { acceptExpressions } from './accept.ts'
@@ -23,9 +23,8 @@ export interface Member {
   readonly instead?: Readonly<Record<string, () => readonly Member[]>>
 }
 
-/** So that an attribute of elements stays below 64 KB: the largest element of weft's sets takes 80 bytes. */
+/** So that an attribute of elements stays below 64 KB: the largest element of weft's sets takes 120 bytes. */
 const elementsPerMessage = 500
-const inet = { family: families.inet }
 const nothing = (): readonly Member[] => []
 
 export function loading(ruleset: Ruleset, hold: Hold): Member {
@@ -40,15 +39,16 @@ export function loading(ruleset: Ruleset, hold: Hold): Member {
   }
 }
 
-export function droppingTable(name: string, hold: Hold): Member {
+export function droppingTable(family: TableFamily, name: string, hold: Hold): Member {
   const of = hold.destroy ? destroyTable : delTable
   return {
-    requests: [request(of, inet, { name }, { op: 'delete', object: `table ${name}` })],
+    requests: [request(of, { family: families[family] }, { name }, { op: 'delete', object: `table ${name}` })],
     instead: { ENOENT: nothing },
   }
 }
 
 export interface Place {
+  readonly family: TableFamily
   readonly table: string
   readonly set: string
   readonly shape: SetShape
@@ -57,7 +57,7 @@ export interface Place {
 /** An element that is there already is no error; one of a map with another value is replaced. */
 export function adding(place: Place, element: TextElement, hold: Hold): Member {
   const member: Member = { requests: [elementsRequest('add', newElements, place, [element], flags.create)] }
-  // In a set of intervals it means that the prefix overlaps another one.
+  // In a set of intervals it means that the prefix overlaps another one: that one has to go first.
   if (!place.shape.data) return member
   return { ...member, instead: { EEXIST: () => [removing(place, element.key, hold), member] } }
 }
@@ -105,7 +105,7 @@ function withoutData({ key, interval }: SetShape): SetShape {
 function elementsRequest(
   op: string,
   of: typeof newElements,
-  { table, set, shape }: Place,
+  { family, table, set, shape }: Place,
   elements: readonly TextElement[],
   more: number,
 ): Request {
@@ -115,11 +115,12 @@ function elementsRequest(
   const attrs = {
     table,
     set,
-    elements: raw.map(({ key, data, end }) => ({
+    elements: raw.map(({ key, keyEnd, data, end }) => ({
       key: { value: key },
+      ...(keyEnd && { keyEnd: { value: keyEnd } }),
       ...(data && { data: { value: data } }),
       ...(end && { flags: elementFlags.intervalEnd }),
     })),
   }
-  return request(of, inet, attrs, { op, object: `element ${set} ${what}`, flags: more })
+  return request(of, { family: families[family] }, attrs, { op, object: `element ${set} ${what}`, flags: more })
 }

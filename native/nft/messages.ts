@@ -21,7 +21,7 @@ import {
 
 const subsystem = 10
 /** NFPROTO_*: the header's family. */
-export const families = { unspec: 0, inet: 1, ip: 2, ip6: 10 } as const
+export const families = { unspec: 0, inet: 1, ip: 2, bridge: 7, ip6: 10 } as const
 
 export const nfgenmsg = struct(4, { family: [0, u8], version: [1, u8], resource: [2, be16] })
 export type Nfgenmsg = Infer<typeof nfgenmsg>
@@ -74,7 +74,12 @@ export const verdict = attrs({ code: [1, be32], chain: [2, str] })
 export const data = attrs({ value: [1, bytes], verdict: [2, verdict] })
 
 export const elementFlags = { intervalEnd: 1 } as const
-export const element = attrs({ key: [1, data], data: [2, data], flags: [3, be32] })
+export const element = attrs({
+  key: [1, data],
+  data: [2, data],
+  flags: [3, be32],
+  keyEnd: [10, data], // of an interval in a concatenated key; the key is where it begins
+})
 export const elements = attrs({ table: [1, str], set: [2, str], elements: [3, list(1, element)] })
 
 export const expression = attrs({

@@ -7,28 +7,40 @@ import { delTable, destroyTable, newTable, nfgenmsg, tableFlags, verbatim } from
 export interface Marks {
   readonly allowed: number
   readonly hairpin: number
+  /** Packets of which the bits in `acceptMask` have `acceptValue` are let in; a mask of 0 means none. */
+  readonly acceptValue: number
+  readonly acceptMask: number
 }
 
 /** Stand in for the configured bits in a compiled program. Their bytes and those of their complements are all unlike. */
-export const placeholders: Marks = { allowed: 0x5a17c0de, hairpin: 0x3c96e4b1 }
+export const placeholders: Marks = {
+  allowed: 0x5a17c0de,
+  hairpin: 0x3c96e4b1,
+  acceptValue: 0x2e71d98c,
+  acceptMask: 0x74a35f1b,
+}
+const names = ['allowed', 'hairpin', 'acceptValue', 'acceptMask'] as const
 
 /** NFTA_DATA_VALUE of 4 bytes: what comes before a mark in any expression. */
 const valueHeader = Buffer.from([8, 0, 1, 0])
 
 /** The program with the bits of the configuration. Every place is a whole register value or its complement. */
 export function fillMarks(program: Program, marks: Marks): Program {
-  const pairs = (['allowed', 'hairpin'] as const).flatMap(name => [
-    [registerValue(placeholders[name]), registerValue(marks[name])] as const,
-    [registerValue(~placeholders[name]), registerValue(~marks[name])] as const,
+  // Under an empty mask every packet would have the value 0, and none has another one.
+  const wanted: Marks = marks.acceptMask ? marks : { ...marks, acceptMask: 0, acceptValue: 1 }
+  const pairs = names.flatMap(name => [
+    [registerValue(placeholders[name]), registerValue(wanted[name])] as const,
+    [registerValue(~placeholders[name]), registerValue(~wanted[name])] as const,
   ])
   return {
     ...program,
     messages: program.messages.map(message => {
-      const bytes = Buffer.from(message.attrs, 'base64')
+      const compiled = Buffer.from(message.attrs, 'base64')
+      const filled = Buffer.from(compiled)
       for (const [from, to] of pairs) {
-        for (let at = bytes.indexOf(from); at >= 0; at = bytes.indexOf(from, at + 1)) bytes.set(to, at)
+        for (let at = compiled.indexOf(from); at >= 0; at = compiled.indexOf(from, at + 1)) filled.set(to, at)
       }
-      return { ...message, attrs: bytes.toString('base64') }
+      return { ...message, attrs: filled.toString('base64') }
     }),
   }
 }

@@ -1,5 +1,5 @@
 /** What nf_tables holds in one network namespace. */
-import type { AcceptRule, Ruleset, SetShape } from '../kernel/resource.ts'
+import type { AcceptRule, Ruleset, SetShape, TableFamily } from '../kernel/resource.ts'
 import { KernelError } from '../netlink/errors.ts'
 import type { NetlinkSocket } from '../netlink/socket.ts'
 import { isAcceptRule } from './accept.ts'
@@ -36,8 +36,6 @@ export interface ForeignFilter {
   readonly dockerUser: boolean
 }
 
-const inet = { family: families.inet }
-
 export class NftReader implements AsyncDisposable {
   protected readonly socket: NetlinkSocket
   readonly #rulesets = new Map<string, Ruleset>()
@@ -56,15 +54,15 @@ export class NftReader implements AsyncDisposable {
   }
 
   /** undefined: there is no such table. */
-  async readTable(table: string): Promise<TableState | undefined> {
+  async readTable({ family, table }: Pick<Ruleset, 'family' | 'table'>): Promise<TableState | undefined> {
     const about = { op: 'read', object: `table ${table}`, absent: ['ENOENT'] }
-    const found = this.socket.requestSync(getTable, inet, { name: table }, about)?.attrs
+    const found = this.socket.requestSync(getTable, { family: families[family] }, { name: table }, about)?.attrs
     if (!found) return undefined
     const bits = found.flags ?? 0
     const owned = (bits & tableFlags.owner) !== 0 && found.owner === this.socket.portId
     const comment = found.userdata && commentInUserdata(found.userdata)
     const digest = comment === undefined ? undefined : digestInComment(comment)
-    const intact = owned || ((bits & tableFlags.dormant) === 0 && (await this.#isIntact(table)))
+    const intact = owned || ((bits & tableFlags.dormant) === 0 && (await this.#isIntact(family, table)))
     return { digest: intact ? digest : undefined, owned, persist: (bits & tableFlags.persist) !== 0 }
   }
 
@@ -73,13 +71,15 @@ export class NftReader implements AsyncDisposable {
     const shape = this.shapeOf(table, set)
     if (!this.#hasShape(table, set)) return []
     const about = { op: 'list', object: `set ${set}` }
-    const found = await absentIsEmpty(this.socket.dump(getElements, inet, { table, set }, about))
+    const header = { family: families[this.familyOf(table)] }
+    const found = await absentIsEmpty(this.socket.dump(getElements, header, { table, set }, about))
     const raw = found.flatMap(({ attrs }) => attrs.elements ?? [])
     return toText(
       shape,
-      raw.flatMap(({ key, data, flags: bits = 0 }) => {
+      raw.flatMap(({ key, keyEnd, data, flags: bits = 0 }) => {
         const end = (bits & elementFlags.intervalEnd) !== 0
-        return key?.value ? [{ key: key.value, ...(data?.value && { data: data.value }), end }] : []
+        const more = { ...(keyEnd?.value && { keyEnd: keyEnd.value }), ...(data?.value && { data: data.value }) }
+        return key?.value ? [{ key: key.value, ...more, end }] : []
       }),
     )
   }
@@ -111,6 +111,12 @@ export class NftReader implements AsyncDisposable {
     return this.socket.requestSync(getGeneration, {}, {}, { op: 'read', object: 'generation' })?.attrs.id ?? 0
   }
 
+  protected familyOf(table: string): TableFamily {
+    const family = this.#rulesets.get(table)?.family
+    if (!family) throw new TypeError(`no table ${table} is known`)
+    return family
+  }
+
   protected shapeOf(table: string, set: string): SetShape {
     const shape = this.#rulesets.get(table)?.program.sets[set]
     if (!shape) throw new TypeError(`no set ${set} is known in table ${table}`)
@@ -119,7 +125,12 @@ export class NftReader implements AsyncDisposable {
 
   #hasShape(table: string, set: string): boolean {
     const about = { op: 'read', object: `set ${set}`, absent: ['ENOENT'] }
-    const have = this.socket.requestSync(getSet, inet, { table, name: set }, about)?.attrs
+    const have = this.socket.requestSync(
+      getSet,
+      { family: families[this.familyOf(table)] },
+      { table, name: set },
+      about,
+    )?.attrs
     const want = this.#rulesets
       .get(table)
       ?.program.messages.filter(({ type }) => type === newSet.type)
@@ -132,16 +143,17 @@ export class NftReader implements AsyncDisposable {
   }
 
   /** Without an owner anybody can take rules out of the table; then the numbers differ. */
-  async #isIntact(table: string): Promise<boolean> {
+  async #isIntact(family: TableFamily, table: string): Promise<boolean> {
     const program = this.#rulesets.get(table)?.program
     if (!program) return true
     const about = { op: 'list', object: `rules of table ${table}` }
-    const rules = await absentIsEmpty(this.socket.dump(getRule, inet, { table }, about))
+    const rules = await absentIsEmpty(this.socket.dump(getRule, { family: families[family] }, { table }, about))
     return rules.length === program.messages.filter(({ type }) => type === getRule.reply).length
   }
 }
 
-async function absentIsEmpty<T>(dump: Promise<readonly T[]>): Promise<readonly T[]> {
+/** For a list of what may vanish meanwhile. */
+export async function absentIsEmpty<T>(dump: Promise<readonly T[]>): Promise<readonly T[]> {
   try {
     return await dump
   } catch (error) {

@@ -2,39 +2,10 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { bridgeDriver } from '../../drivers/bridge/index.ts'
 import type { BridgeOptions } from '../../drivers/bridge/options.ts'
-import type { Endpoint, Facts, Network } from '../../drivers/driver.ts'
-import { describe, type IfName, type Resource } from '../../native/kernel/resource.ts'
+import type { Network } from '../../drivers/driver.ts'
+import type { IfName } from '../../native/kernel/resource.ts'
 import type { Cidr, Ip } from '../../native/value/ip.ts'
-import type { Mac } from '../../native/value/mac.ts'
-import { endpointId, facts as defaults, networkId } from '../support/house.ts'
-
-const facts: Facts = { ...defaults, forwarded: [] }
-const v4 = { pool: '10.7.0.0/24' as Cidr, gateway: '10.7.0.1/24' as Cidr, aux: {} }
-const v6 = { pool: 'fd00:7::/64' as Cidr, gateway: 'fd00:7::1/64' as Cidr, aux: {} }
-
-function network(raw: Record<string, string> = {}, more: Partial<Network<BridgeOptions>> = {}): Network<BridgeOptions> {
-  const options = bridgeDriver.parseOptions(raw)
-  return { id: networkId, driver: 'bridge', internal: false, subnets: [v4, v6], options, ...more }
-}
-
-const endpoint: Endpoint = {
-  id: endpointId,
-  networkId,
-  phase: 'joined',
-  bootId: 'boot',
-  addresses: ['10.7.0.2/24', 'fd00:7::2/64'] as Cidr[],
-  mac: '02:42:0a:07:00:02' as Mac,
-  ports: [
-    { protocol: 'tcp', hostAddress: '0.0.0.0' as Ip, hostPort: 8080, containerPort: 80 },
-    { protocol: 'tcp', hostAddress: '::' as Ip, hostPort: 8080, containerPort: 80 },
-    { protocol: 'udp', hostAddress: '127.0.0.1' as Ip, hostPort: 5353, containerPort: 53 },
-  ],
-  changedAt: 0,
-}
-
-function print(plan: readonly Resource[]): readonly string[] {
-  return plan.map(describe).map(line => line.replace(/^ruleset weft \w+$/, 'ruleset weft'))
-}
+import { endpoint, facts, network, print, v4, v6, web } from '../support/bridge.ts'
 
 test('network: the rules know the bridge before it exists', () => {
   assert.equal(print(bridgeDriver.planNetwork(network(), facts)), [
@@ -108,19 +79,204 @@ test('network: an adopted bridge gets its switches back, but for those that were
 test('network: the MTU is set on the bridge and on both ends', () => {
   const small = network({ 'com.docker.network.driver.mtu': '1400' })
   assert.match(print(bridgeDriver.planNetwork(small, facts))[1] ?? '', / mtu 1400 /)
-  assert.match(print(bridgeDriver.planEndpoint(small, endpoint, facts))[0] ?? '', / mtu 1400 /)
+  assert.match(print(bridgeDriver.planEndpoint(small, endpoint, facts)).join(' '), / mtu 1400 /)
 })
 
 test('endpoint: ports are held before they are served', () => {
-  assert.equal(print(bridgeDriver.planEndpoint(network(), endpoint, facts)), [
+  assert.equal(print(bridgeDriver.planEndpoint(network({ 'weft.antispoof': 'false' }), endpoint, facts)), [
     'veth wv7au62alng42 master wbry33hns4h6p handed 02:42:0a:07:00:02',
     'port tcp 0.0.0.0 8080',
     'port tcp :: 8080',
+    'port tcp ::1 8080 relayed to fd00:7::2 80',
     'port udp 127.0.0.1 5353',
     'element pub4any tcp . 8080 : 10.7.0.2 . 80',
     'element pub6any tcp . 8080 : fd00:7::2 . 80',
     'element pub4 127.0.0.1 . udp . 5353 : 10.7.0.2 . 53',
   ])
+})
+
+function added(
+  raw: Record<string, string>,
+  more: Partial<Network<BridgeOptions>> = {},
+  known = facts,
+): readonly string[] {
+  const plain = print(bridgeDriver.planNetwork(network({}, more), facts))
+  return print(bridgeDriver.planNetwork(network(raw, more), known)).filter(line => !plain.includes(line))
+}
+
+const bridge = 'wbry33hns4h6p'
+
+test('network: nat-unprotected opens it, routed opens what is published and is not translated', () => {
+  const modes = {
+    'com.docker.network.bridge.gateway_mode_ipv4': 'nat-unprotected',
+    'com.docker.network.bridge.gateway_mode_ipv6': 'routed',
+  }
+  assert.equal(added(modes), [
+    `element open ipv4 . ${bridge}`,
+    `element routed ipv6 . ${bridge}`,
+    `element direct ipv6 . ${bridge}`,
+  ])
+  assert.not.ok(print(bridgeDriver.planNetwork(network(modes), facts)).includes('element masq6 fd00:7::/64'))
+})
+
+test('network: isolated has no address of the host', () => {
+  const raw = {
+    'com.docker.network.bridge.gateway_mode_ipv4': 'isolated',
+    'com.docker.network.bridge.gateway_mode_ipv6': 'isolated',
+  }
+  const plan = print(bridgeDriver.planNetwork(network(raw, { internal: true }), facts))
+  assert.not.ok(plan.some(line => line.startsWith('address')))
+  assert.ok(plan.includes(`sysctl net/ipv6/conf/${bridge}/disable_ipv6 = 1`))
+  assert.equal(bridgeDriver.gateways(bridgeDriver.parseOptions(raw)), [])
+})
+
+test('network: inhibit_ipv4 leaves the gateway to another machine', () => {
+  const inhibited = network({ 'com.docker.network.bridge.inhibit_ipv4': 'true' })
+  const plan = print(bridgeDriver.planNetwork(inhibited, facts))
+  assert.equal(
+    plan.filter(line => line.startsWith('address')),
+    [`address fd00:7::1/64 on ${bridge}`],
+  )
+  assert.equal(bridgeDriver.join(inhibited, endpoint).gateways, ['10.7.0.1', 'fd00:7::1'])
+})
+
+test('network: a source address in place of masquerading', () => {
+  const raw = { 'com.docker.network.host_ipv4': '192.0.2.7' }
+  assert.equal(added(raw), ['element snat4 10.7.0.0/24 : 192.0.2.7'])
+  assert.not.ok(print(bridgeDriver.planNetwork(network(raw), facts)).includes('element masq4 10.7.0.0/24'))
+})
+
+test('network: trusted interfaces, and direct routing for all', () => {
+  const raw = { 'com.docker.network.bridge.trusted_host_interfaces': 'eth1:eth2.7' }
+  assert.equal(added(raw), [`element trusted eth1 . ${bridge}`, `element trusted eth2.7 . ${bridge}`])
+  assert.equal(added({}, {}, { ...facts, directRouting: true }), [
+    `element direct ipv4 . ${bridge}`,
+    `element direct ipv6 . ${bridge}`,
+  ])
+})
+
+test('network: an internal one opens nothing, whatever its options', () => {
+  const raw = {
+    'com.docker.network.bridge.gateway_mode_ipv4': 'nat-unprotected',
+    'com.docker.network.bridge.gateway_mode_ipv6': 'routed',
+    'com.docker.network.bridge.trusted_host_interfaces': 'eth1',
+    'com.docker.network.host_ipv4': '192.0.2.7',
+  }
+  assert.equal(added(raw, { internal: true }, { ...facts, directRouting: true }), [])
+})
+
+test('network: blackholes are closed before the bridge exists', () => {
+  const holed = network({ 'weft.routes': 'blackhole 10.0.0.0/8, blackhole 10.1.0.0/16,10.9.0.0/16 via 10.7.0.9' })
+  const plan = print(bridgeDriver.planNetwork(holed, facts))
+  assert.is(plan[1], `element blackhole4 ${bridge} . 10.0.0.0/8`)
+  assert.not.ok(plan.some(line => line.includes('10.1.0.0') || line.includes('10.9.0.0')))
+  assert.equal(bridgeDriver.join(holed, endpoint).routes, [{ destination: '10.9.0.0/16', via: '10.7.0.9' }])
+})
+
+const more4 = { pool: '10.8.0.0/24' as Cidr, gateway: '10.8.0.1/24' as Cidr, aux: {} }
+
+test('network: several subnets of a family, each with its gateway', () => {
+  const wide = network({}, { subnets: [v4, more4] })
+  const plan = print(bridgeDriver.planNetwork(wide, facts))
+  assert.ok(plan.includes(`address 10.7.0.1/24 on ${bridge}`))
+  assert.ok(plan.includes(`address 10.8.0.1/24 on ${bridge}`))
+  assert.ok(plan.includes('element masq4 10.8.0.0/24'))
+  const inOther = { ...endpoint, addresses: ['10.8.0.2/24'] as Cidr[] }
+  const { gateways, routes } = bridgeDriver.join(wide, inOther)
+  assert.equal(gateways, ['10.8.0.1'])
+  assert.equal(routes, [{ destination: '10.7.0.0/24' }], 'the other subnet is on the same link')
+})
+
+test('join: the default route leads to another router of the network', () => {
+  const other = network({}, { subnets: [{ ...v4, aux: { DefaultGatewayIPv4: '10.7.0.9' as Ip } }] })
+  assert.equal(bridgeDriver.admit(other, [], facts), other)
+  assert.equal(bridgeDriver.join(other, endpoint).gateways, ['10.7.0.9'])
+})
+
+test('join: no default route, and none by docker_gwbridge either', () => {
+  const answer = bridgeDriver.join(network({ 'weft.default_route': 'false' }), endpoint)
+  assert.equal([answer.gateways, answer.disableGatewayService], [[], true])
+})
+
+test('join: the prefix of the interface in the container', () => {
+  const named = network({ 'com.docker.network.container_iface_prefix': 'lan' })
+  assert.is(bridgeDriver.join(named, endpoint).dstPrefix, 'lan')
+})
+
+const link = 'wv7au62alng42'
+
+test('endpoint: the rules know its MAC and addresses before it exists', () => {
+  assert.equal(print(bridgeDriver.planEndpoint(network(), { ...endpoint, ports: [] }, facts)), [
+    `element ports ${link}`,
+    `element ports_mac ${link} . 02:42:0a:07:00:02`,
+    `element ports4 ${link} . 02:42:0a:07:00:02 . 10.7.0.2`,
+    `element ports6 ${link} . 02:42:0a:07:00:02 . fd00:7::2`,
+    `element ports6 ${link} . 02:42:0a:07:00:02 . fe80::42:aff:fe07:2`,
+    `veth ${link} master ${bridge} handed 02:42:0a:07:00:02`,
+  ])
+})
+
+test('endpoint: sources of its ports are limited before they are served; its own list goes first', () => {
+  const limited = network({ 'weft.publish.from': '192.0.2.0/24,192.0.2.7' })
+  const plan = print(bridgeDriver.planEndpoint(limited, endpoint, facts))
+  const start = plan.findIndex(line => line.includes('from4'))
+  assert.equal(plan.slice(start, start + 3), [
+    'element from4 10.7.0.2 . 192.0.2.0/24',
+    'element limited4 10.7.0.2',
+    'element limited6 fd00:7::2',
+  ])
+  assert.ok(start < plan.findIndex(line => line.includes('pub4any')))
+  const options = bridgeDriver.parseEndpointOptions({ 'weft.publish.from': '2001:db8::7' })
+  const own = print(bridgeDriver.planEndpoint(limited, { ...endpoint, options }, facts))
+  assert.equal(
+    own.filter(line => line.includes('from')),
+    ['element from6 fd00:7::2 . 2001:db8::7/128'],
+  )
+})
+
+test('endpoint: the host firewall is asked about a port before it is open', () => {
+  const asked = print(bridgeDriver.planEndpoint(network({ 'weft.publish': 'host-firewall' }), endpoint, facts))
+  const start = asked.findIndex(line => line.includes('asked'))
+  assert.equal(asked.slice(start, start + 4), [
+    'element asked4any tcp . 8080',
+    'element pub4any tcp . 8080 : 10.7.0.2 . 80',
+    'element asked6any tcp . 8080',
+    'element pub6any tcp . 8080 : fd00:7::2 . 80',
+  ])
+})
+
+test('endpoint: with trusted interfaces its published ports are open by its address, each once', () => {
+  const trusting = network({ 'com.docker.network.bridge.trusted_host_interfaces': 'eth1' })
+  const twice = { ...endpoint, ports: [...endpoint.ports, { ...web, hostPort: 8081 }] }
+  const plan = print(bridgeDriver.planEndpoint(trusting, twice, facts))
+  assert.equal(
+    plan.filter(line => line.includes(' direct')),
+    [
+      'element direct4 10.7.0.2 . tcp . 80',
+      'element direct4 10.7.0.2 . udp . 53',
+      'element direct6 fd00:7::2 . tcp . 80',
+      'element direct6 fd00:7::2 . udp . 53',
+    ],
+  )
+})
+
+test('endpoint: the other family of the host, and ::1, are relayed', () => {
+  const only4 = { ...endpoint, addresses: ['10.7.0.2/24'] as Cidr[] }
+  const lines = print(bridgeDriver.planEndpoint(network({}, { subnets: [v4] }), only4, facts))
+  assert.ok(lines.includes('port tcp :: 8080 relayed to 10.7.0.2 80'))
+  assert.not.ok(lines.some(line => line.includes('pub6')))
+  const named = { ...endpoint, ports: [{ ...web, hostAddress: '::1' as Ip }] }
+  const loop = print(bridgeDriver.planEndpoint(network(), named, facts)).filter(line =>
+    /^(port |element pub)/.test(line),
+  )
+  assert.equal(loop, ['port tcp ::1 8080 relayed to fd00:7::2 80'])
+})
+
+test('endpoint: the name of its link', () => {
+  const options = bridgeDriver.parseEndpointOptions({ 'weft.link': 'web0' })
+  const plan = print(bridgeDriver.planEndpoint(network(), { ...endpoint, options }, facts))
+  assert.ok(plan.includes(`veth web0 master ${bridge} handed 02:42:0a:07:00:02`))
+  assert.ok(bridgeDriver.alive({ ...endpoint, options }, { hasLink: name => name === 'web0' }))
 })
 
 test('host: forwarding is guarded before it is switched on, and other firewalls are told', () => {
@@ -132,6 +288,7 @@ test('host: forwarding is guarded before it is switched on, and other firewalls 
   })
   assert.equal(print(plan), [
     'ruleset weft',
+    'ruleset weft_ports',
     'element uplinks br0',
     'element guarded ipv4',
     'element guarded ipv6',
@@ -144,90 +301,6 @@ test('host: forwarding is guarded before it is switched on, and other firewalls 
 test('join: a gateway per family, and none for an internal network', () => {
   assert.equal(bridgeDriver.join(network(), endpoint).gateways, ['10.7.0.1', 'fd00:7::1'])
   assert.equal(bridgeDriver.join(network({}, { internal: true }), endpoint).gateways, [])
-})
-
-const refused: readonly { readonly name: string; readonly raw: Record<string, string>; readonly text: RegExp }[] = [
-  { name: 'unknown', raw: { 'com.docker.network.bridge.enable_ic': 'true' }, text: /has no option .*enable_ic/ },
-  { name: 'known, later', raw: { 'com.docker.network.bridge.gateway_mode_ipv4': 'nat' }, text: /is not supported yet/ },
-  {
-    name: 'no boolean',
-    raw: { 'com.docker.network.bridge.enable_icc': 'maybe' },
-    text: /failed to parse .*enable_icc value: "maybe"/,
-  },
-  {
-    name: 'negative MTU',
-    raw: { 'com.docker.network.driver.mtu': '-1' },
-    text: /failed to parse .*driver\.mtu value: "-1"/,
-  },
-  {
-    name: "the name of an endpoint's link",
-    raw: { 'com.docker.network.bridge.name': 'wv7au62alng42' },
-    text: /bridge\.name value/,
-  },
-  { name: 'long name', raw: { 'com.docker.network.bridge.name': 'a-name-of-16-bytes' }, text: /bridge\.name value/ },
-]
-for (const { name, raw, text } of refused) {
-  test(`options: refused by name: ${name}`, () => {
-    assert.throws(() => bridgeDriver.parseOptions(raw), text)
-  })
-}
-
-test('options: a misspelt one is answered with the nearest', () => {
-  try {
-    bridgeDriver.parseOptions({ 'com.docker.network.bridge.enable_ic': 'true' })
-    assert.unreachable()
-  } catch (error) {
-    assert.match((error as { text: string }).text, /did you mean com\.docker\.network\.bridge\.enable_icc\?/)
-  }
-})
-
-const inadmissible: readonly {
-  readonly name: string
-  readonly asked: Network<BridgeOptions>
-  readonly text: RegExp
-}[] = [
-  { name: 'no subnet', asked: network({}, { subnets: [] }), text: /needs a subnet/ },
-  {
-    name: 'null IPAM',
-    asked: network({}, { subnets: [{ pool: '0.0.0.0/0' as Cidr, aux: {} }] }),
-    text: /ipv4 pool is empty/,
-  },
-  {
-    name: 'two of a family',
-    asked: network({}, { subnets: [v4, { ...v4, pool: '10.8.0.0/24' as Cidr }] }),
-    text: /one subnet per family/,
-  },
-  {
-    name: 'gateway elsewhere',
-    asked: network({}, { subnets: [{ ...v4, gateway: '10.9.0.1/24' as Cidr }] }),
-    text: /outside its subnet/,
-  },
-  {
-    name: 'MTU below 1280 with v6',
-    asked: network({ 'com.docker.network.driver.mtu': '1000' }),
-    text: /too small for IPv6/,
-  },
-  {
-    name: 'another default gateway',
-    asked: network({}, { subnets: [{ ...v4, aux: { DefaultGatewayIPv4: '10.7.0.9' as Ip } }] }),
-    text: /not supported yet/,
-  },
-]
-for (const { name, asked, text } of inadmissible) {
-  test(`admit: refused: ${name}`, () => {
-    assert.throws(() => bridgeDriver.admit(asked, [], facts), text)
-  })
-}
-
-test('admit: a subnet or a bridge that another network has is refused, and the other is named', () => {
-  const other = { ...network(), id: '2'.repeat(64) as typeof networkId }
-  assert.throws(() => bridgeDriver.admit(network(), [other], facts), /conflicts with network 2+ .*overlapping IPv4/)
-  const named = network(
-    { 'com.docker.network.bridge.name': 'br7' },
-    { subnets: [{ ...v4, pool: '10.9.0.0/24' as Cidr, gateway: '10.9.0.1/24' as Cidr }] },
-  )
-  const rival = { ...network({ 'com.docker.network.bridge.name': 'br7' }), id: '3'.repeat(64) as typeof networkId }
-  assert.throws(() => bridgeDriver.admit(named, [rival], facts), /networks have same bridge name/)
 })
 
 test.run()

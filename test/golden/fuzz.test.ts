@@ -49,7 +49,11 @@ async function stand(): Promise<Stand> {
   const [facts, bugs, reached]: [Fact[], unknown[], { calls: number }] = [[], [], { calls: 0 }]
   const server = opened.use(
     createPluginServer({
-      log: { error: (fields, message) => bugs.push({ fields, message }) },
+      log: {
+        error: (fields, message) => bugs.push({ fields, message }),
+        // A call that timed out.
+        warn: (fields, message) => bugs.push({ fields, message }),
+      },
       observe: fact => facts.push(fact),
     }),
   )

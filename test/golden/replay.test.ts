@@ -55,7 +55,7 @@ async function replay({ steps }: Transcript): Promise<string> {
     rmSync(folder, { recursive: true })
   }
   const records = (await store.list('')).map(({ key, value }) => `${key} ${shown(value)}`)
-  const text = (kernelText: string): string => kernelText.replace(/ruleset weft \w+/, 'ruleset weft')
+  const text = (kernelText: string): string => kernelText.replace(/(ruleset weft\w*) \w+/g, '$1')
   const parts = {
     refusals,
     'records at the end': records,

@@ -156,7 +156,8 @@ for (const engine of engines()) {
           out: () => pings(two, client.ip6),
           published: sees(client, server.ip6, client.ip6, { port: 8080 }),
           'published, udp': sees(client, server.ip6, client.ip6, { port: 8081, protocol: 'udp' }),
-          'not on v4': () => closed(client, server.ip4, { port: 8080 }),
+          'v4, relayed': () => seenBy(client, server.ip4, { port: 8080 }),
+          'not on v4': () => closed(client, server.ip4, { port: 8081, protocol: 'udp' }),
         })
       }))
   }

@@ -99,10 +99,16 @@ for (const engine of engines()) {
       await server.docker('network create -d weft-bridge web')
       await server.docker('run -d --name www --network web -P probe')
       const ports = await portsOf(server)
-      assert.equal(ports.map(({ protocol, containerPort }) => `${protocol} ${containerPort}`).sort(), [
-        'tcp 80',
-        'udp 80',
-      ])
+      // For both families of the host; the container has IPv4 only.
+      const published = ports.map(
+        ({ protocol, hostAddress, containerPort }) => `${protocol} ${hostAddress} ${containerPort}`,
+      )
+      assert.equal(published.sort(), ['tcp 0.0.0.0 80', 'tcp :: 80', 'udp 0.0.0.0 80', 'udp :: 80'])
+      assert.is(
+        new Set(ports.map(({ protocol, hostPort }) => `${protocol} ${hostPort}`)).size,
+        2,
+        'one number for both',
+      )
       for (const { protocol, hostPort: port } of ports) {
         const target = { port, protocol: protocol === 'udp' ? 'udp' : 'tcp' } as const
         assert.is(await seenBy(client, server.ip4, target), client.ip4, protocol)

@@ -1,12 +1,12 @@
-/** The bridge driver's rule set and its elements in the kernel's own nf_tables, each test in a namespace of its own. */
+/** The bridge driver's tables and their elements in the kernel's own nf_tables, each test in a namespace of its own. */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { bridgeTable } from '../../drivers/bridge/rules.ts'
-import { bridgeRuleset } from '../../drivers/bridge/ruleset.ts'
+import { bridgeTables } from '../../drivers/bridge/rules.ts'
+import { bridgeRulesets } from '../../drivers/bridge/ruleset.ts'
 import { tableName } from '../../drivers/names.ts'
 import { inNetns } from '../../native/ffi/netns.ts'
-import type { AcceptRule, Element } from '../../native/kernel/resource.ts'
+import type { AcceptRule, Element, Ruleset } from '../../native/kernel/resource.ts'
 import { KernelError } from '../../native/netlink/errors.ts'
 import { loadHere } from '../../native/nft/compile.ts'
 import { hasLegacyAccept, insertLegacyAccept, legacyFilters, removeLegacyAccept } from '../../native/nft/legacy.ts'
@@ -21,8 +21,13 @@ if (!process.env['WEFT_TEST_NETNS']) {
   process.exit(child.status ?? 1)
 }
 
-const marks = { allowed: 0x100000, hairpin: 0x200000 }
-const ruleset = bridgeRuleset(marks)
+const marks = { allowed: 0x100000, hairpin: 0x200000, acceptValue: 0x400000, acceptMask: 0xc00000 }
+const ruleset = routed(marks)
+
+/** The table that most of this is shown with. */
+function routed(bits: typeof marks): Ruleset {
+  return bridgeRulesets(bits).find(({ table }) => table === tableName) as Ruleset
+}
 
 function element(set: string, key: string, value?: string): Element {
   return { type: 'element', table: tableName, set, key, ...(value !== undefined && { value }) }
@@ -43,13 +48,13 @@ function listing(net: Scratch): string {
   return net.run('nft list ruleset').replace(/ # progname.*|\n\tcomment .*|\n\tflags .*persist.*/g, '')
 }
 
-test('nft: the replayed program lists like the rules that nft loaded itself', async () => {
+test('nft: the replayed programs list like the rules that nft loaded itself', async () => {
   using ours = scratch()
   using theirs = scratch()
   await using nft = ours.nft({ owner: false })
-  await nft.commit([{ op: 'replace', ruleset, elements: [] }])
+  await nft.commit(bridgeRulesets(marks).map(each => ({ op: 'replace', ruleset: each, elements: [] })))
   inNetns(theirs.path, () => {
-    loadHere(bridgeTable(marks))
+    for (const table of bridgeTables(marks)) loadHere(table)
   })
   assert.match(listing(theirs), /chain from_br/)
   assert.is(listing(ours), listing(theirs))
@@ -58,9 +63,9 @@ test('nft: the replayed program lists like the rules that nft loaded itself', as
 test('nft: a table says which rule set it holds', async () => {
   using net = scratch()
   await using nft = net.nft()
-  assert.is(await nft.readTable(tableName), undefined)
+  assert.is(await nft.readTable(ruleset), undefined)
   await nft.commit([{ op: 'replace', ruleset, elements: [] }])
-  assert.equal(await nft.readTable(tableName), { digest: ruleset.digest, owned: true, persist: true })
+  assert.equal(await nft.readTable(ruleset), { digest: ruleset.digest, owned: true, persist: true })
   assert.match(net.run('nft list table inet weft'), new RegExp(`comment "weft ${ruleset.digest}"`))
 })
 
@@ -78,7 +83,7 @@ test('nft: nobody else can change a table that has an owner', async () => {
   }
   net.run('nft flush ruleset')
   await using other = net.nft()
-  assert.not((await other.readTable(tableName))?.owned)
+  assert.not((await other.readTable(ruleset))?.owned)
   const error = await rejection(other.commit([{ op: 'replace', ruleset, elements: [] }]))
   assert.is(error.errno, 'EPERM')
   assert.match(error.message, /^load ruleset weft/)
@@ -94,12 +99,12 @@ test('nft: the table outlives its owner, and the next one takes it over in one s
 
   await using second = net.nft()
   second.learn(ruleset)
-  assert.equal(await second.readTable(tableName), { digest: ruleset.digest, owned: false, persist: true })
+  assert.equal(await second.readTable(ruleset), { digest: ruleset.digest, owned: false, persist: true })
   assert.ok(second.owner)
   const before = net.generation()
   await second.commit([{ op: 'replace', ruleset, elements: [element('bridges', 'wbdef')] }])
   assert.is(net.generation(), before + 1)
-  assert.equal(await second.readTable(tableName), { digest: ruleset.digest, owned: true, persist: true })
+  assert.equal(await second.readTable(ruleset), { digest: ruleset.digest, owned: true, persist: true })
   assert.equal(await second.listElements(tableName, 'bridges'), [{ key: 'wbabc' }, { key: 'wbdef' }])
 })
 
@@ -108,7 +113,7 @@ test('nft: replacing the rules keeps the elements, also those that arrive meanwh
   await using nft = net.nft()
   const port = (value: string): Element => element('pub4any', 'tcp . 80', value)
   await nft.commit([{ op: 'replace', ruleset, elements: [element('masq4', '10.0.0.0/8'), port('10.0.0.2 . 80')] }])
-  const other = bridgeRuleset({ allowed: 0x400000, hairpin: 0x800000 })
+  const other = routed({ ...marks, allowed: 0x10000, hairpin: 0x20000 })
   const late = Array.from({ length: 20 }, (_, i) => `wb${i}`)
   await nft.commit([{ op: 'add', element: element('masq4', '11.0.0.0/8') }])
   await Promise.all([
@@ -118,7 +123,7 @@ test('nft: replacing the rules keeps the elements, also those that arrive meanwh
     ]),
     ...late.map(name => nft.commit([{ op: 'add', element: element('bridges', name) }])),
   ])
-  assert.is((await nft.readTable(tableName))?.digest, other.digest)
+  assert.is((await nft.readTable(ruleset))?.digest, other.digest)
   assert.equal(await nft.listElements(tableName, 'masq4'), [{ key: '10.0.0.0/8' }])
   assert.equal(await nft.listElements(tableName, 'pub4any'), [{ key: 'tcp . 80', value: '10.0.0.3 . 80' }])
   assert.is((await nft.listElements(tableName, 'bridges')).length, late.length)
@@ -161,7 +166,7 @@ for (const features of [undefined, { owned: false, destroy: false }]) {
     using net = scratch()
     await using nft = net.nft({ owner: true, ...(features && { features }) })
     await nft.commit([{ op: 'replace', ruleset, elements: everything }])
-    await nft.commit([{ op: 'delete', table: tableName }])
+    await nft.commit([{ op: 'delete', family: 'inet', table: tableName }])
     await nft.commit([{ op: 'replace', ruleset, elements: [] }])
     await nft.commit(everything.map(item => ({ op: 'add', element: item })))
     for (const set of new Set(everything.map(item => item.set))) {
@@ -235,7 +240,7 @@ test('nft: elements of a table that is not there are a named error', async () =>
   assert.is(error.errno, 'ENOENT')
   assert.equal(await nft.listElements(tableName, 'bridges'), [])
   await nft.commit([{ op: 'remove', element: element('bridges', 'wbabc') }])
-  await nft.commit([{ op: 'delete', table: tableName }])
+  await nft.commit([{ op: 'delete', family: 'inet', table: tableName }])
 })
 
 test('nft: adjacent pools come and go in any order', async () => {
@@ -248,7 +253,7 @@ test('nft: adjacent pools come and go in any order', async () => {
   ] as const
   const chance = random(7)
   for (const [set, pools] of sets) {
-    await nft.commit([{ op: 'delete', table: tableName }])
+    await nft.commit([{ op: 'delete', family: 'inet', table: tableName }])
     await nft.commit([{ op: 'replace', ruleset, elements: [] }])
     const present = new Set<string>()
     for (let step = 0; step < 150; step += 1) {
@@ -267,13 +272,13 @@ test('nft: a table without an owner that somebody took rules out of is known to 
   using net = scratch()
   await using nft = net.nft({ owner: false })
   await nft.commit([{ op: 'replace', ruleset, elements: [] }])
-  assert.equal(await nft.readTable(tableName), { digest: ruleset.digest, owned: false, persist: false })
+  assert.equal(await nft.readTable(ruleset), { digest: ruleset.digest, owned: false, persist: false })
   net.run('nft flush chain inet weft to_br')
-  assert.equal(await nft.readTable(tableName), { digest: undefined, owned: false, persist: false })
+  assert.equal(await nft.readTable(ruleset), { digest: undefined, owned: false, persist: false })
   await nft.commit([{ op: 'replace', ruleset, elements: [] }])
-  assert.is((await nft.readTable(tableName))?.digest, ruleset.digest)
+  assert.is((await nft.readTable(ruleset))?.digest, ruleset.digest)
   net.run('nft flush ruleset')
-  assert.is(await nft.readTable(tableName), undefined)
+  assert.is(await nft.readTable(ruleset), undefined)
 })
 
 for (const [family, iptables] of [
@@ -357,7 +362,7 @@ test('nft: figures', async () => {
         .map(({ key }) => ({ op: 'add', element: element('pub4any', key.replace('tcp', 'udp'), '172.18.0.2 . 80') })),
     ),
   )
-  await time('look at the table', 50, () => nft.readTable(tableName))
+  await time('look at the table', 50, () => nft.readTable(ruleset))
   assert.is((await nft.listElements(tableName, 'pub4any')).length, 10_500)
 })
 

@@ -1,30 +1,96 @@
-/** Held ports, and who is listening. */
+/** Held ports, who gets in beside them, and who is listening. */
 import { execFileSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { listeners } from '../../native/diag/listeners.ts'
 import { receive } from '../../native/ffi/libc.ts'
 import { closeHeldPort, holdPort, portOf } from '../../native/ffi/ports.ts'
+import { HeldPorts } from '../../native/kernel/ports.ts'
+import type { HeldPort, Protocol } from '../../native/kernel/resource.ts'
+import { KernelError } from '../../native/netlink/errors.ts'
 import type { Ip } from '../../native/value/ip.ts'
 import { enterOwnNetns } from '../support/netlink.ts'
 
 enterOwnNetns(import.meta.filename)
+execFileSync('ip', ['link', 'set', 'lo', 'up'])
 
-test('ports: held ones are taken, for everybody, until they are closed', async () => {
-  execFileSync('ip', ['link', 'set', 'lo', 'up'])
-  for (const address of ['127.0.0.1', '0.0.0.0', '::', '::1'] as Ip[]) {
-    for (const protocol of ['tcp', 'udp'] as const) {
-      const held = holdPort({ protocol, address, port: 0 })
-      const port = portOf(held)
-      assert.ok(port > 0)
-      assert.throws(() => holdPort({ protocol, address, port }), /EADDRINUSE/)
+const protocols = ['tcp', 'udp'] as const
+const addresses = ['127.0.0.1', '0.0.0.0', '::1', '::'] as const
+/** What excludes each other: an address and itself, or all of its family. */
+const overlapping = addresses.flatMap(one =>
+  addresses.filter(other => other.includes(':') === one.includes(':')).map(other => [one, other] as const),
+)
+
+function port(protocol: Protocol, address: string, number: number, relayed = false): HeldPort {
+  const relay = { address: '127.0.0.1' as Ip, port: 9 }
+  return { type: 'port', protocol, address: address as Ip, port: number, ...(relayed && { relay }) }
+}
+
+/** Another program's listener, as most of them are: with SO_REUSEADDR. Throws what the kernel says. */
+async function listen(
+  { protocol, address, port: number }: { readonly protocol: 'tcp' | 'udp'; readonly address: string; port: number },
+  { reusePort = false } = {},
+): Promise<() => void> {
+  if (protocol === 'tcp') {
+    const server = createServer().listen({ port: number, host: address, ipv6Only: true, reusePort })
+    await once(server, 'listening')
+    return () => server.close()
+  }
+  const family = address.includes(':') ? ({ type: 'udp6', ipv6Only: true } as const) : ({ type: 'udp4' } as const)
+  // The two exclude each other in Node.
+  const socket = createSocket({ ...family, ...(reusePort ? { reusePort } : { reuseAddr: true }) })
+  socket.bind(number, address)
+  await once(socket, 'listening')
+  return () => {
+    socket.close()
+  }
+}
+
+async function refusal(work: Promise<() => void>): Promise<string> {
+  try {
+    const end = await work
+    end()
+    return 'none'
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error)
+  }
+}
+
+test('ports: while one is held, a listener with SO_REUSEADDR is refused; afterwards it is not', async () => {
+  for (const protocol of protocols) {
+    for (const [address, theirs] of overlapping) {
+      const held = holdPort({ protocol, address: address as Ip, port: 0 })
+      const wanted = { protocol, address: theirs, port: portOf(held) }
+      assert.is(await refusal(listen(wanted)), 'EADDRINUSE', `${protocol} ${theirs} beside ${address}`)
       closeHeldPort(held)
-      closeHeldPort(holdPort({ protocol, address, port }))
+      assert.is(await refusal(listen(wanted)), 'none', `${protocol} ${theirs} after ${address}`)
+    }
+  }
+})
+
+test('ports: one that somebody listens on cannot be held', async () => {
+  for (const protocol of protocols) {
+    for (const [address, theirs] of overlapping) {
+      const wanted = { protocol, address: address as Ip, port: 4711 }
+      const end = await listen({ protocol, address: theirs, port: 4711 })
+      assert.throws(() => holdPort(wanted), /EADDRINUSE/, `${protocol} ${address} beside ${theirs}`)
+      end()
+      closeHeldPort(holdPort(wanted))
     }
   }
   assert.throws(() => holdPort({ protocol: 'tcp', address: '192.0.2.77' as Ip, port: 80 }), /EADDRNOTAVAIL/)
+})
+
+test('ports: a program of the same user with SO_REUSEPORT is the one that gets in', async () => {
+  for (const protocol of protocols) {
+    const held = holdPort({ protocol, address: '127.0.0.1' as Ip, port: 4711 })
+    const wanted = { protocol, address: '127.0.0.1', port: 4711 }
+    assert.is(await refusal(listen(wanted, { reusePort: true })), 'none')
+    closeHeldPort(held)
+  }
 })
 
 test('ports: both families have their own; TCP refuses and does not count as listening', async () => {
@@ -47,5 +113,104 @@ test('ports: UDP drops what arrives', async () => {
   assert.is(receive(held, new Uint8Array(10)), undefined)
   closeHeldPort(held)
 })
+
+test('held ports: two that overlap exclude each other, though the kernel would let them in', () => {
+  for (const protocol of [...protocols, 'sctp'] as const) {
+    for (const [address, other] of overlapping) {
+      if (address === other) continue
+      const ports = new HeldPorts()
+      ports.hold(port(protocol, address, 4711))
+      const complaint = refusedBy(ports, port(protocol, other, 4711))
+      assert.equal([complaint.errno, complaint.object], ['EADDRINUSE', `port ${protocol} ${other} 4711`])
+      ports.hold(port(protocol, other, 4712))
+      assert.is(ports.list().length, 2)
+      ports.releaseAll()
+      ports.hold(port(protocol, other, 4711))
+      ports.releaseAll()
+    }
+  }
+})
+
+test('held ports: other protocols, families, numbers and addresses do not', () => {
+  const ports = new HeldPorts()
+  const all = [
+    ...protocols.flatMap(protocol => [port(protocol, '0.0.0.0', 4711), port(protocol, '::', 4711)]),
+    port('tcp', '0.0.0.0', 4712),
+    port('tcp', '127.0.0.1', 4713),
+    port('tcp', '127.0.0.2', 4713),
+  ]
+  all.forEach(each => {
+    ports.hold(each)
+    ports.hold(each)
+  })
+  assert.equal(ports.list(), all)
+  ports.releaseAll()
+  assert.equal(ports.list(), [])
+})
+
+test('held ports: a relay on ::1 may stand beside the socket that holds ::, and nothing else may', () => {
+  for (const protocol of protocols) {
+    const [every, relay] = [port(protocol, '::', 4711), port(protocol, '::1', 4711, true)]
+    for (const order of [
+      [every, relay],
+      [relay, every],
+    ]) {
+      const ports = new HeldPorts()
+      for (const each of order) ports.hold(each)
+      assert.equal(ports.list(), order)
+      ports.releaseAll()
+    }
+    for (const [one, other] of [
+      [every, port(protocol, '::1', 4711)],
+      [port(protocol, '::', 4711, true), relay],
+      [port(protocol, '0.0.0.0', 4711), port(protocol, '127.0.0.1', 4711, true)],
+    ] as const) {
+      const ports = new HeldPorts()
+      ports.hold(one)
+      assert.is(refusedBy(ports, other).errno, 'EADDRINUSE')
+      ports.releaseAll()
+    }
+  }
+})
+
+test('held ports: those of another program, and of absent addresses, are refused with the key', async () => {
+  const ports = new HeldPorts()
+  const end = await listen({ protocol: 'tcp', address: '127.0.0.1', port: 4711 })
+  for (const relayed of [false, true]) {
+    const taken = refusedBy(ports, port('tcp', '0.0.0.0', 4711, relayed))
+    assert.equal([taken.errno, taken.object], ['EADDRINUSE', 'port tcp 0.0.0.0 4711'])
+    const absent = refusedBy(ports, port('udp', '192.0.2.77', 4711, relayed))
+    assert.is(absent.errno, 'EADDRNOTAVAIL')
+  }
+  end()
+  assert.equal(ports.list(), [])
+})
+
+test('held ports: SCTP counts as held whether or not the kernel has it', () => {
+  const ports = new HeldPorts()
+  const both = [port('sctp', '0.0.0.0', 4711), port('sctp', '::', 4711)]
+  for (const each of both) ports.hold(each)
+  assert.equal(ports.list(), both)
+  ports.releaseAll()
+  assert.equal(ports.list(), [])
+})
+
+test('held ports: ten thousand, and none is left', async () => {
+  const ports = new HeldPorts()
+  for (let number = 10_000; number < 20_000; number += 1) ports.hold(port('tcp', '0.0.0.0', number))
+  assert.is(await refusal(listen({ protocol: 'tcp', address: '127.0.0.1', port: 19_999 })), 'EADDRINUSE')
+  ports.releaseAll()
+  assert.is(await refusal(listen({ protocol: 'tcp', address: '127.0.0.1', port: 19_999 })), 'none')
+})
+
+function refusedBy(ports: HeldPorts, wanted: HeldPort): KernelError {
+  try {
+    ports.hold(wanted)
+  } catch (error) {
+    if (error instanceof KernelError) return error
+    throw error
+  }
+  throw new Error('it was held')
+}
 
 test.run()

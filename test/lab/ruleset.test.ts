@@ -6,13 +6,13 @@ import { execFile } from 'node:child_process'
 import { createServer } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { bridgeRuleset } from '../../drivers/bridge/ruleset.ts'
+import { bridgeRulesets } from '../../drivers/bridge/ruleset.ts'
 import { tableName } from '../../drivers/names.ts'
 import { inNetns, writeSysctl } from '../../native/ffi/netns.ts'
 import type { Element } from '../../native/kernel/resource.ts'
 import { scratch, type Scratch } from '../support/scratch.ts'
 
-const marks = { allowed: 0x100000, hairpin: 0x200000 }
+const marks = { allowed: 0x100000, hairpin: 0x200000, acceptValue: 1, acceptMask: 0 }
 
 /** From, to, port, and the address that the server sees. */
 type Case = readonly [from: string, to: string, port: number, seen: string]
@@ -254,7 +254,9 @@ for (const around of surroundings) {
     await using town = new Town()
     build(town, around)
     await using nft = town.place('host').nft()
-    await nft.commit([{ op: 'replace', ruleset: bridgeRuleset(marks), elements: elements() }])
+    const [routed] = bridgeRulesets(marks)
+    assert.ok(routed)
+    await nft.commit([{ op: 'replace', ruleset: routed, elements: elements() }])
     for (const family of ['ip', 'ip6'] as const) {
       const rule = { type: 'accept', family, chain: 'FORWARD', backend: 'nft', mark: marks.allowed } as const
       await nft.commit([{ op: 'accept', rule }])

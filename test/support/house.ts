@@ -18,7 +18,9 @@ export const facts: Omit<Facts, 'forwarded'> = {
   foreignBridges: [],
   foreignSwitches: [],
   acceptHooks: [],
-  marks: { allowed: 0x00100000, hairpin: 0x00200000 },
+  loopback6: true,
+  directRouting: false,
+  marks: { allowed: 0x00100000, hairpin: 0x00200000, acceptValue: 1, acceptMask: 0 },
 }
 
 export interface TestHouse {

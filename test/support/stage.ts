@@ -20,16 +20,27 @@ export interface Stage extends AsyncDisposable {
   readonly ask: Client
   readonly handlers: Recorder
   readonly facts: Fact[]
-  readonly logged: { readonly fields: object; readonly message: string }[]
+  /** Bugs. */
+  readonly logged: Line[]
+  readonly warned: Line[]
+}
+
+interface Line {
+  readonly fields: object
+  readonly message: string
 }
 
 export async function stage(options: Omit<PluginServerOptions, 'log' | 'observe'> = {}): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), 'weft-test-'))
   const path = join(folder, 'weft-bridge.sock')
-  const [facts, logged]: [Fact[], { fields: object; message: string }[]] = [[], []]
+  const facts: Fact[] = []
+  const [logged, warned]: [Line[], Line[]] = [[], []]
   const server = createPluginServer({
     ...options,
-    log: { error: (fields, message) => logged.push({ fields, message }) },
+    log: {
+      error: (fields, message) => logged.push({ fields, message }),
+      warn: (fields, message) => warned.push({ fields, message }),
+    },
     observe: fact => facts.push(fact),
   })
   const handlers = recorder()
@@ -40,7 +51,7 @@ export async function stage(options: Omit<PluginServerOptions, 'log' | 'observe'
     await server.close()
     await rm(folder, { recursive: true })
   }
-  return { server, folder, path, ask, handlers, facts, logged, [Symbol.asyncDispose]: end }
+  return { server, folder, path, ask, handlers, facts, logged, warned, [Symbol.asyncDispose]: end }
 }
 
 /** The two ids of an endpoint's call, and a call that takes nothing else. */

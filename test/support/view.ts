@@ -49,6 +49,7 @@ export function fakeView(changed: Partial<View> = {}): View {
     ports: async () => [
       {
         protocol: 'tcp',
+        way: 'rule',
         hostAddress: '::',
         hostPort: 8080,
         endpointId,

@@ -4,10 +4,9 @@ import { dirname, join, normalize } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { flagOf, settings, variableOf } from '../../daemon/settings.ts'
-import { bridgeLabels } from '../../drivers/bridge/options.ts'
-import { bridgeTable } from '../../drivers/bridge/rules.ts'
+import { bridgeEndpointLabels, bridgeLabels } from '../../drivers/bridge/options.ts'
 import { drivers } from '../../drivers/registry.ts'
-import { placeholders } from '../../native/kernel/nftables.ts'
+import { firewallPage } from '../../scripts/firewall-page.ts'
 import { methods } from '../../plugin-api/methods.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -94,21 +93,20 @@ test('README: every driver has a row, and every option of weft-bridge', () => {
   )
   sameNames(
     tableRows(section(read('README.md'), 'Options of weft-bridge')).map(([name]) => bare(name)),
-    bridgeLabels,
+    [...bridgeLabels, ...bridgeEndpointLabels.filter(label => !bridgeLabels.includes(label))],
   )
 })
 
-test('kernel.md: every sort of resource, every set of the rule set, both marks', () => {
+test('firewall.md: is what the rules make of it', () => {
+  assert.fixture(read('docs/firewall.md'), firewallPage())
+})
+
+test('kernel.md: every sort of resource, both marks', () => {
   const text = read('docs/kernel.md')
   const sorts = [...read('native/kernel/resource.ts').matchAll(/readonly type: '(\w+)'/g)].map(([, sort]) => sort ?? '')
   sameNames(
     tableRows(section(text, "What carries weft's mark")).map(([sort]) => bare(sort)),
     sorts,
-  )
-  const sets = tableRows(section(text, 'The rule set')).flatMap(([names]) => bare(names).split(', '))
-  sameNames(
-    sets,
-    bridgeTable(placeholders).sets.map(({ name }) => name),
   )
   const marks = tableRows(section(text, 'Marks of packets')).map(([bits, setting]) => `${bits ?? ''} ${bare(setting)}`)
   assert.equal(

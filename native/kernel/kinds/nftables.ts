@@ -1,10 +1,13 @@
 /** Rule sets, their elements, and accept rules in the tables of others. */
 import type { Nft, NftOp } from '../../nft/batch.ts'
 import type { Change } from '../kernel.ts'
-import type { AcceptRule, Element, Observed, Resource, Ruleset } from '../resource.ts'
+import type { AcceptRule, Element, Observed, Program, Resource, Ruleset } from '../resource.ts'
 
 /** Chains in which weft puts accept rules, and may have left one behind. */
 export const acceptChains = ['DOCKER-USER', 'FORWARD'] as const
+
+/** A table that is weft's, and nobody else's. */
+export type OwnTable = Pick<Ruleset, 'family' | 'table'>
 
 export function isBatched(resource: Resource): resource is Ruleset | Element | AcceptRule {
   const { type } = resource
@@ -12,26 +15,33 @@ export function isBatched(resource: Resource): resource is Ruleset | Element | A
 }
 
 /**
- * Neighbouring changes as one batch. Elements that follow a rule set which replaces its table go into it at once; so a
- * map never stands empty between the two.
+ * Neighbouring changes as one batch. Elements that follow a rule set which replaces their table are loaded with it, many
+ * in a message.
  */
 export function batchOf(changes: readonly Change[]): readonly NftOp[] {
   const ops: NftOp[] = []
+  // Of the tables that are replaced, as long as nothing was taken from them.
+  const loaded = new Map<string, Element[]>()
   for (const change of changes) {
     const resource = change.op === 'remove' ? change.have : change.want
     switch (resource.type) {
-      case 'ruleset':
+      case 'ruleset': {
+        const { family, table } = resource
+        const elements: Element[] = []
+        if (change.op === 'remove') loaded.delete(table)
+        else loaded.set(table, elements)
         ops.push(
-          change.op === 'remove'
-            ? { op: 'delete', table: resource.table }
-            : { op: 'replace', ruleset: resource, elements: [] },
+          change.op === 'remove' ? { op: 'delete', family, table } : { op: 'replace', ruleset: resource, elements },
         )
         break
+      }
       case 'element': {
-        const last = ops.at(-1)
-        if (change.op !== 'remove' && last?.op === 'replace' && last.ruleset.table === resource.table) {
-          ops[ops.length - 1] = { ...last, elements: [...last.elements, resource] }
-        } else ops.push({ op: change.op === 'remove' ? 'remove' : 'add', element: resource })
+        const elements = loaded.get(resource.table)
+        if (change.op === 'remove') {
+          loaded.delete(resource.table)
+          ops.push({ op: 'remove', element: resource })
+        } else if (elements) elements.push(resource)
+        else ops.push({ op: 'add', element: resource })
         break
       }
       case 'accept':
@@ -49,25 +59,18 @@ export function batchOf(changes: readonly Change[]): readonly NftOp[] {
   return ops
 }
 
-/** `table`: weft's own, which is looked for although nobody wishes it any more. */
+/** `tables`: weft's own, which are looked for although nobody wishes them any more. */
 export async function observeNft(
   nft: Nft,
   wishes: readonly Resource[],
-  own: { readonly table: string; readonly mark: number },
+  own: { readonly tables: readonly OwnTable[]; readonly mark: number },
 ): Promise<readonly Observed[]> {
-  const wished = wishes.find(wish => wish.type === 'ruleset')
+  const rulesets = wishes.filter(wish => wish.type === 'ruleset')
+  for (const ruleset of rulesets) nft.learn(ruleset)
   const seen: Resource[] = []
-  if (wished) nft.learn(wished)
-  const table = await nft.readTable(own.table)
-  if (table) {
-    const shapes = wished?.program.sets ?? {}
-    // A table that another process could change although it should not be able to is loaded anew, and owned then.
-    const digest = table.owned === nft.owner ? (table.digest ?? '') : ''
-    seen.push({ type: 'ruleset', table: own.table, digest, program: { messages: [], sets: shapes } })
-    for (const set of Object.keys(shapes)) {
-      const elements = await nft.listElements(own.table, set)
-      seen.push(...elements.map(({ key, value }) => elementOf(own.table, set, key, value)))
-    }
+  for (const table of own.tables) {
+    const wished = rulesets.find(ruleset => ruleset.table === table.table)
+    seen.push(...(await observeTable(nft, table, wished?.program.sets ?? {})))
   }
   for (const { family } of await nft.foreignFilters()) {
     for (const chain of acceptChains) {
@@ -78,6 +81,20 @@ export async function observeNft(
   return seen.map(resource => ({ resource, foreign: false }))
 }
 
-function elementOf(table: string, set: string, key: string, value: string | undefined): Element {
-  return { type: 'element', table, set, key, ...(value === undefined ? {} : { value }) }
+async function observeTable(
+  nft: Nft,
+  { family, table }: OwnTable,
+  sets: Program['sets'],
+): Promise<readonly Resource[]> {
+  const state = await nft.readTable({ family, table })
+  if (!state) return []
+  // A table that another process could change although it should not be able to is loaded anew, and owned then.
+  const digest = state.owned === nft.owner ? (state.digest ?? '') : ''
+  const seen: Resource[] = [{ type: 'ruleset', family, table, digest, program: { messages: [], sets } }]
+  for (const [set, { learned }] of Object.entries(sets)) {
+    if (learned) continue
+    const elements = await nft.listElements(table, set)
+    seen.push(...elements.map((element): Element => ({ type: 'element', table, set, ...element })))
+  }
+  return seen
 }

@@ -7,11 +7,13 @@ export const port: Kind<HeldPort> = {
   },
   async create({ ports }, want) {
     ports.hold(want)
+    await ports.pause()
   },
   async update({ ports }, want) {
     ports.hold(want)
   },
   async remove({ ports }, have) {
     ports.release(have)
+    await ports.pause()
   },
 }

@@ -69,8 +69,8 @@ test('weft networks, endpoints, ports: aligned tables with short ids', async () 
   assert.is(
     (await running.run('ports')).out,
     [
-      'PROTOCOL  ON HOST    IN CONTAINER  CONTAINER  ENDPOINT      STATE',
-      'tcp       [::]:8080  [fd00::2]:80  www        decade000000  ok',
+      'PROTOCOL  ON HOST    IN CONTAINER  CONTAINER  ENDPOINT      WAY   STATE',
+      'tcp       [::]:8080  [fd00::2]:80  www        decade000000  rule  ok',
       '',
     ].join('\n'),
   )

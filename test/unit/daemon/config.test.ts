@@ -33,6 +33,9 @@ test('config: the defaults', () => {
     settleSeconds: 60,
     markAllowed: 0x00100000,
     markHairpin: 0x00200000,
+    acceptFwmark: { value: 1, mask: 0 },
+    allowDirectRouting: false,
+    publishAddress: undefined,
     tableOwner: 'auto',
     defaultPools: [{ base: '10.64.0.0/11', size: 24 }],
   })

@@ -14,7 +14,7 @@ async function sources(adopted = false): Promise<Omit<Sources, 'settler'>> {
   const { house, handlers } = await testHouse(adopted ? { facts: { foreignBridges: [own as never] } } : {})
   await handlers.createNetwork(createNetwork({ generic: { 'com.docker.network.bridge.name': own } }))
   await handlers.createEndpoint(createEndpoint())
-  const tables = { own: 'inet weft', others: ['ip filter'] }
+  const tables = { own: ['inet weft'], others: ['ip filter'] }
   return { house, tables, portId: 7, removing: () => new Set(['wv-going']) }
 }
 

@@ -35,6 +35,7 @@ interface Scene extends TestHouse {
   listed: Readonly<Record<string, readonly string[]>> | undefined
   leases: readonly LeaseEntry[]
   unanswered: PoolEntry | undefined
+  unrepeated: readonly PoolEntry[]
   granted: readonly PoolGrant[]
   readonly ended: string[]
   /** Time passes, in steps of the watch, with whatever it asks the engine. */
@@ -57,6 +58,9 @@ async function scene(act: (scene: Scene) => Promise<void>): Promise<void> {
     get unanswered() {
       return here.unanswered
     },
+    get unrepeated() {
+      return here.unrepeated
+    },
     async dropPool({ id }) {
       ended.push(`pool ${id}`)
       return true
@@ -70,7 +74,7 @@ async function scene(act: (scene: Scene) => Promise<void>): Promise<void> {
   }
   let waits = 0
   const here: Scene = {
-    ...{ ...test, watch, links, listed: {}, leases: [], unanswered: undefined, granted: [], ended },
+    ...{ ...test, watch, links, listed: {}, leases: [], unanswered: undefined, unrepeated: [], granted: [], ended },
     async pass(seconds) {
       for (let left = seconds; left > 0; left -= 2) {
         const [before, since] = [waits, performance.now()]
@@ -339,6 +343,24 @@ test('evidence: a pool of which nobody may know ends after a minute', () =>
     assert.equal(here.ended, [])
     await here.pass(70)
     assert.equal([...new Set(here.ended)], ['pool 10.7.0.0-24'])
+  }))
+
+test('evidence: a pool whose engine ended before it wrote down the network ends at two looks', () =>
+  scene(async here => {
+    here.unrepeated = [pool]
+    await here.pass(2)
+    assert.equal(here.ended, [])
+    await here.pass(4)
+    assert.equal([...new Set(here.ended)], ['pool 10.7.0.0-24'])
+  }))
+
+test('evidence: a pool that a network was made on, or the engine lists, does not end', () =>
+  scene(async here => {
+    here.granted = [{ id: poolId, at: pool.at }]
+    await here.handlers.createNetwork(createNetwork())
+    here.unrepeated = [pool]
+    await here.pass(10)
+    assert.equal(here.ended, [])
   }))
 
 test.run()

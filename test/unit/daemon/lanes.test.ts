@@ -34,6 +34,27 @@ test('lanes: one after the other in a lane, lanes beside each other', async () =
   assert.equal(await Promise.all(all), ['a1', 'a2', 'b1'])
 })
 
+test('lanes: a turn whose caller has gone does not begin, and the lane goes on', async () => {
+  const [lanes, log]: [Lanes, string[]] = [new Lanes(), []]
+  const [first, last] = [work('first', log), work('last', log)]
+  const [caller, began] = [new AbortController(), new AbortController()]
+  const late = work('late', log).run
+  const all = [lanes.run('a', first.run, began.signal), lanes.run('a', late, caller.signal), lanes.run('a', last.run)]
+  const inner = lanes.run('b', () => lanes.within('host', () => lanes.within('a', late, caller.signal)))
+  const outcomes = Promise.allSettled([...all, inner])
+  await quiet()
+  // What has begun goes on.
+  began.abort()
+  caller.abort(new Error('gone'))
+  first.finish()
+  last.finish()
+  assert.equal(
+    (await outcomes).map(outcome => (outcome.status === 'fulfilled' ? outcome.value : String(outcome.reason))),
+    ['first', 'Error: gone', 'last', 'Error: gone'],
+  )
+  assert.equal(log, ['first', 'last'])
+})
+
 test("lanes: a turn that fails is its caller's, and the lane goes on", async () => {
   const lanes = new Lanes()
   const failing = lanes.run('a', () => Promise.reject(new Error('no')))

@@ -60,20 +60,37 @@ interface Scene extends TestHouse {
 
 interface SceneOptions {
   readonly busy?: readonly string[]
+  /** The container has both families. */
   readonly v6?: boolean
+  readonly only6?: boolean
+  /** The host has IPv6. */
+  readonly host6?: boolean
+  readonly generic?: Record<string, string>
   readonly range?: PortChoices
 }
 
 async function scene(options: SceneOptions = {}): Promise<Scene> {
-  const { busy = [], v6 = false, range = () => [50001, 50002, 50003] } = options
+  const {
+    busy = [],
+    v6 = false,
+    host6 = v6,
+    only6 = false,
+    generic = {},
+    range = () => [50001, 50002, 50003],
+  } = options
   const kernel = new BusyKernel(busy)
-  const test = await testHouse({ kernel })
-  await test.handlers.createNetwork(createNetwork(v6 ? {} : { IPv6Data: [] }))
+  const test = await testHouse({ kernel, facts: { loopback6: host6 } })
+  await test.handlers.createNetwork(
+    createNetwork({ generic, ...(v6 ? {} : { IPv6Data: [] }), ...(only6 ? { IPv4Data: [] } : {}) }),
+  )
   for (const [id, last] of [
     [endpointId, 2],
     [otherId, 3],
   ] as const) {
-    const Interface = { Address: `10.7.0.${last}/24`, ...(v6 ? { AddressIPv6: `fd00:7::${last}/64` } : {}) }
+    const Interface = {
+      ...(only6 ? {} : { Address: `10.7.0.${last}/24` }),
+      ...(v6 ? { AddressIPv6: `fd00:7::${last}/64` } : {}),
+    }
     await test.handlers.createEndpoint(createEndpoint({ EndpointID: id, Interface }))
   }
   return {
@@ -151,9 +168,32 @@ test('ports: the same ones again are no conflict with oneself', async () => {
 
 test('ports: what cannot be published is said in words', async () => {
   const h = await scene()
+  const other = { ...tcp(80, 8080), Proto: 33 } as PortBinding
+  await rejects(h.publish([other]), /port 80 of IP protocol 33 is not supported: tcp, udp and sctp are/)
+  const sctp = { ...tcp(80, 8080, 8080, '::1'), Proto: 132 } as PortBinding
+  await rejects(h.publish([sctp]), /the container has no IPv6 address, and sctp is not relayed/)
+})
+
+test('ports: the family that only the host has is relayed, where the host has it', async () => {
+  assert.equal(await (await scene({ host6: true })).publish([tcp(80, 8080)]), ['0.0.0.0 8080 80', ':: 8080 80'])
+  assert.equal(await (await scene()).publish([tcp(80, 8080, 8080, '::1')]), ['::1 8080 80'])
+  assert.equal(await (await scene({ v6: true, only6: true })).publish([udp(53, 53)]), ['0.0.0.0 53 53', ':: 53 53'])
   const sctp = { ...tcp(80, 8080), Proto: 132 } as PortBinding
-  await rejects(h.publish([sctp]), /port 80 of sctp is not supported yet: only tcp and udp are/)
-  await rejects(h.publish([tcp(80, 8080, 8080, '::1')]), /the container has no IPv6 address/)
+  assert.equal(await (await scene({ host6: true })).publish([sctp]), ['0.0.0.0 8080 80'])
+})
+
+test('ports: the address of the network is for those that name none', async () => {
+  const generic = { 'com.docker.network.bridge.host_binding_ipv4': '127.0.0.1' }
+  const h = await scene({ v6: true, generic })
+  assert.equal(await h.publish([tcp(80, 8080), tcp(81, 8081, 8081, '::')]), ['127.0.0.1 8080 80', ':: 8081 81'])
+})
+
+test('ports: a family in mode routed has none on the host', async () => {
+  const generic = { 'com.docker.network.bridge.gateway_mode_ipv6': 'routed' }
+  const h = await scene({ v6: true, generic })
+  assert.equal(await h.publish([tcp(80, 8080), tcp(81, 8081, 8081, '::')]), ['0.0.0.0 8080 80'])
+  const both = { ...generic, 'com.docker.network.bridge.gateway_mode_ipv4': 'routed' }
+  assert.equal(await (await scene({ v6: true, generic: both })).publish([tcp(80, 8080)]), [])
 })
 
 test('ports: the order of the bindings does not decide who gets a port', async () => {

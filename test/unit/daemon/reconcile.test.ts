@@ -206,5 +206,5 @@ function element(set: string, key: string, value?: string): Element {
 }
 
 function ruleset(digest: string): Ruleset {
-  return { type: 'ruleset', table: 'weft', digest, program: { messages: [], sets: {} } }
+  return { type: 'ruleset', family: 'inet', table: 'weft', digest, program: { messages: [], sets: {} } }
 }

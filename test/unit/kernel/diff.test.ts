@@ -21,7 +21,14 @@ const pair: Veth = {
 }
 const address: Resource = { type: 'address', link: 'wb1' as IfName, cidr: '10.0.0.1/24' as Cidr }
 const port: Resource = { type: 'port', protocol: 'tcp', address: '0.0.0.0' as Ip, port: 80 }
-const rules: Resource = { type: 'ruleset', table: 'weft', digest: 'one', program: { messages: [], sets: {} } }
+const relayed: Resource = { ...port, relay: { address: '10.0.0.2' as Ip, port: 80 } }
+const rules: Resource = {
+  type: 'ruleset',
+  family: 'inet',
+  table: 'weft',
+  digest: 'one',
+  program: { messages: [], sets: {} },
+}
 const accept: Resource = { type: 'accept', family: 'ip', chain: 'FORWARD', backend: 'nft', mark: 1 }
 const forwarding: Resource = { type: 'sysctl', key: 'net/ipv4/ip_forward', value: '1' }
 const element = (key: string, value?: string): Resource => ({
@@ -88,6 +95,8 @@ const rows: readonly {
   { name: 'an accept rule with other bits', want: accept, have: { ...accept, mark: 2 }, verdict: 'recreate' },
   { name: 'an address', want: address, have: address, verdict: 'same' },
   { name: 'a port', want: port, have: port, verdict: 'same' },
+  { name: 'a port that is to be relayed', want: relayed, have: port, verdict: 'update' },
+  { name: 'a relayed port', want: relayed, have: { ...relayed }, verdict: 'same' },
 ]
 for (const { name, want, have, verdict } of rows) {
   test(`compare: ${name}: ${verdict}`, () => {

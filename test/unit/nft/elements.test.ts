@@ -9,13 +9,17 @@ const guarded: SetShape = { key: ['nf_proto'] }
 const masq4: SetShape = { key: ['ipv4_addr'], interval: true }
 const masq6: SetShape = { key: ['ipv6_addr'], interval: true }
 const pub4: SetShape = { key: ['ipv4_addr', 'inet_proto', 'inet_service'], data: ['ipv4_addr', 'inet_service'] }
+const ports4: SetShape = { key: ['ifname', 'ether_addr', 'ipv4_addr'] }
+const from4: SetShape = { key: ['ipv4_addr', 'ipv4_addr'], interval: true }
+const blackhole6: SetShape = { key: ['ifname', 'ipv6_addr'], interval: true }
+const snat4: SetShape = { key: ['ipv4_addr'], data: ['ipv4_addr'], interval: true }
 const pub6any: SetShape = { key: ['inet_proto', 'inet_service'], data: ['ipv6_addr', 'inet_service'] }
 
 const cases: readonly {
   readonly name: string
   readonly shape: SetShape
   readonly text: TextElement
-  /** Key, or key:data; `end` marks the first key after an interval. */
+  /** Key, or key:data, or first-last; `end` marks the first key after an interval. */
   readonly raw: readonly string[]
 }[] = [
   {
@@ -65,22 +69,54 @@ const cases: readonly {
     text: { key: 'fd00::/64' },
     raw: ['fd000000000000000000000000000000', 'fd000000000000010000000000000000 end'],
   },
+  {
+    name: 'a MAC is padded to 8 bytes',
+    shape: ports4,
+    text: { key: 'wv1 . 02:42:0a:00:00:02 . 10.0.0.2' },
+    raw: [`777631${'00'.repeat(13)}02420a00000200000a000002`],
+  },
+  {
+    name: 'a prefix in a concatenation is one element with its first and its last key',
+    shape: from4,
+    text: { key: '172.18.0.2 . 10.0.0.0/8' },
+    raw: ['ac1200020a000000-ac1200020affffff'],
+  },
+  {
+    name: 'a single address in a concatenation',
+    shape: from4,
+    text: { key: '172.18.0.2 . 192.0.2.1/32' },
+    raw: ['ac120002c0000201-ac120002c0000201'],
+  },
+  {
+    name: 'everything in a concatenation',
+    shape: blackhole6,
+    text: { key: 'br0 . ::/0' },
+    raw: [`627230${'00'.repeat(29)}-627230${'00'.repeat(13)}${'ff'.repeat(16)}`],
+  },
+  {
+    name: 'the value of a prefix is with its begin',
+    shape: snat4,
+    text: { key: '10.9.0.0/24', value: '192.0.2.1' },
+    raw: ['0a090000:c0000201', '0a090100 end'],
+  },
   { name: 'the last IPv6 prefix', shape: masq6, text: { key: 'ffff::/16' }, raw: [`ffff${'00'.repeat(14)}`] },
 ]
 
 function parseRaw(text: string): RawElement {
   const [bytes = '', end] = text.split(' ')
-  const [key = '', data] = bytes.split(':')
+  const [keys = '', data] = bytes.split(':')
+  const [key = '', keyEnd] = keys.split('-')
   return {
     key: Buffer.from(key, 'hex'),
+    ...(keyEnd !== undefined && { keyEnd: Buffer.from(keyEnd, 'hex') }),
     ...(data !== undefined && { data: Buffer.from(data, 'hex') }),
     ...(end && { end: true }),
   }
 }
 
-function printRaw({ key, data, end }: RawElement): string {
-  const hex = [key, ...(data ? [data] : [])].map(bytes => Buffer.from(bytes).toString('hex')).join(':')
-  return end ? `${hex} end` : hex
+function printRaw({ key, keyEnd, data, end }: RawElement): string {
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+  return `${hex(key)}${keyEnd ? `-${hex(keyEnd)}` : ''}${data ? `:${hex(data)}` : ''}${end ? ' end' : ''}`
 }
 
 for (const { name, shape, text, raw } of cases) {
@@ -108,6 +144,24 @@ test('elements: an interval that is no prefix reads as a range', () => {
   assert.equal(toText(masq4, [parseRaw('0a000001'), parseRaw('0a000004 end')]), [{ key: '10.0.0.1-10.0.0.3' }])
 })
 
+test('elements: without a last key a concatenation ends with a single address', () => {
+  assert.equal(toText(from4, [parseRaw('ac120002c0000201')]), [{ key: '172.18.0.2 . 192.0.2.1/32' }])
+})
+
+test('elements: ranges that only others write are shown, in a concatenation too', () => {
+  const raw = [parseRaw('ac1200020a000001-ac1200030a000003')]
+  assert.equal(toText(from4, raw), [{ key: '172.18.0.2-172.18.0.3 . 10.0.0.1-10.0.0.3' }])
+})
+
+test('elements: values stay with their prefixes, adjacent ones too', () => {
+  const elements = [
+    { key: '10.0.0.0/24', value: '192.0.2.1' },
+    { key: '10.0.1.0/24', value: '192.0.2.2' },
+  ]
+  const raw = elements.flatMap(element => toRaw(snat4, element))
+  assert.equal(toText(snat4, raw.toReversed()), elements)
+})
+
 const wrong: readonly [SetShape, TextElement, RegExp][] = [
   [bridges, { key: 'sixteen-bytes-xx' }, /is no ifname/],
   [bridges, { key: '' }, /is no ifname/],
@@ -117,6 +171,13 @@ const wrong: readonly [SetShape, TextElement, RegExp][] = [
   [pub4, { key: '192.0.2.1 . tcp . 80' }, /a map needs a value/],
   [masq4, { key: 'fd00::/8' }, /is no IPv4 prefix/],
   [masq4, { key: '10.0.0.1' }, /is no IPv4 prefix/],
+  [masq4, { key: '10.0.0.1 . 10.0.0.0/8' }, /expected ipv4_addr$/],
+  [from4, { key: '172.18.0.2 . 10.0.0.1' }, /is no IPv4 prefix/],
+  [from4, { key: '10.0.0.0/8' }, /expected ipv4_addr \. ipv4_addr/],
+  [blackhole6, { key: 'br0 . 10.0.0.0/8' }, /is no IPv6 prefix/],
+  [snat4, { key: '10.0.0.0/8' }, /a map needs a value/],
+  [ports4, { key: 'wv1 . 02:42:0a . 10.0.0.2' }, /"02:42:0a" is no ether_addr/],
+  [{ key: ['inet_service'], interval: true }, { key: '10.0.0.0/8' }, /intervals of inet_service are not supported/],
   [guarded, { key: 'ipv5' }, /is no nf_proto/],
 ]
 for (const [shape, text, message] of wrong) {

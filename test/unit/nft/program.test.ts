@@ -10,9 +10,11 @@ import {
   fillMarks,
   placeholders,
   replayFrames,
+  type Marks,
 } from '../../../native/nft/program.ts'
 
-const { allowed, hairpin } = placeholders
+const { allowed, hairpin, acceptValue, acceptMask } = placeholders
+const marks: Marks = { allowed: 0x100000, hairpin: 0x80000000, acceptValue: 0x12, acceptMask: 0xff }
 /** NFTA_DATA_VALUE of 4 bytes in host order. */
 function value(mark: number): string {
   const bytes = Buffer.from('0800010000000000', 'hex')
@@ -32,22 +34,40 @@ function hexOf({ messages }: Program): readonly string[] {
 }
 
 test('program: marks and their complements are filled in, wherever they stand', () => {
-  const compiled = program(value(~allowed) + value(allowed), value(hairpin), value(0x1234))
-  const filled = fillMarks(compiled, { allowed: 0x100000, hairpin: 0x80000000 })
-  assert.equal(hexOf(filled), ['08000100ffffefff0800010000001000', '0800010000000080', '0800010034120000'])
+  const compiled = program(value(~allowed) + value(allowed), value(hairpin), value(acceptMask) + value(acceptValue))
+  const filled = fillMarks(compiled, marks)
+  assert.equal(hexOf(filled), [
+    '08000100ffffefff0800010000001000',
+    '0800010000000080',
+    '08000100ff0000000800010012000000',
+  ])
+})
+
+test('program: other values stay, and what was filled in is not taken for a placeholder', () => {
+  const compiled = program(value(0x1234), value(allowed))
+  const filled = fillMarks(compiled, { ...marks, allowed: hairpin, hairpin: 1 })
+  assert.equal(hexOf(filled), [value(0x1234), value(hairpin)])
+})
+
+test('program: an empty mask accepts nothing', () => {
+  const compiled = program(value(acceptMask), value(acceptValue))
+  for (const nothing of [0, 7]) {
+    const filled = fillMarks(compiled, { ...marks, acceptMask: 0, acceptValue: nothing })
+    assert.equal(hexOf(filled), ['0800010000000000', '0800010001000000'])
+  }
 })
 
 test('program: a mark that is not a whole value stays', () => {
   const bare = value(allowed).slice(8)
-  assert.equal(hexOf(fillMarks(program(bare), { allowed: 1, hairpin: 2 })), [bare])
+  assert.equal(hexOf(fillMarks(program(bare), marks)), [bare])
 })
 
 test('program: other marks are another digest', () => {
   const compiled = program(value(allowed))
-  const digests = [1, 2].map(bit => digestOf(fillMarks(compiled, { allowed: bit, hairpin: 4 })))
+  const digests = [1, 2].map(bit => digestOf(fillMarks(compiled, { ...marks, allowed: bit })))
   assert.match(digests[0] ?? '', /^[0-9a-f]{64}$/)
   assert.is.not(digests[0], digests[1])
-  assert.is(digestOf(fillMarks(compiled, { allowed: 1, hairpin: 4 })), digests[0])
+  assert.is(digestOf(fillMarks(compiled, { ...marks, allowed: 1 })), digests[0])
 })
 
 test('program: the digest is in the comment that nft shows', () => {
@@ -65,7 +85,7 @@ test('program: a comment is found behind other user data', () => {
 
 test('program: a table is replaced on old kernels and on new ones', () => {
   const compiled = program('0900010077656674000000', value(1))
-  const ruleset: Ruleset = { type: 'ruleset', table: 'weft', program: compiled, digest: 'b'.repeat(64) }
+  const ruleset: Ruleset = { type: 'ruleset', family: 'inet', table: 'weft', program: compiled, digest: 'b'.repeat(64) }
   const types = (owned: boolean, destroy: boolean): readonly number[] =>
     replayFrames(ruleset, { owned, destroy }).map(bytes => [...walk(bytes)].map(({ type }) => type & 0xff)[0] ?? -1)
   assert.equal(types(false, false), [0, 2, 0, 6])

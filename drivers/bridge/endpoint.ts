@@ -1,0 +1,173 @@
+/** What an endpoint needs: its pair of links, what the rules must know of it, and its ports. */
+import type { Element, HeldPort, IfName, Resource } from '../../native/kernel/resource.ts'
+import {
+  addressOf,
+  contains,
+  familyOf,
+  ipFromBytes,
+  isUnspecified,
+  type Cidr,
+  type Family,
+  type Ip,
+} from '../../native/value/ip.ts'
+import { macToBytes, type Mac } from '../../native/value/mac.ts'
+import type { Endpoint, Facts, JoinAnswer, PublishedPort, Subnet } from '../driver.ts'
+import { ifName, macOf, portsTableName } from '../names.ts'
+import { bridgeOf, element, isDirect, modeOf, type BridgeNetwork } from './network.ts'
+import type { BridgeEndpointOptions } from './options.ts'
+
+const loopback6 = '::1' as Ip
+
+export function planEndpoint(network: BridgeNetwork, endpoint: Endpoint, facts: Facts): readonly Resource[] {
+  const { icc, mtu } = network.options
+  return [
+    // The rules know the link before it exists.
+    ...identity(network, endpoint),
+    ...sourceLists(network, endpoint),
+    {
+      type: 'veth',
+      name: linkOf(endpoint),
+      mac: macOf(`host end of ${endpoint.id}`),
+      master: bridgeOf(network),
+      isolated: !icc,
+      peer: { name: ifName('wc', endpoint.id), mac: endpoint.mac },
+      handed: endpoint.phase !== 'created',
+      alias: `weft endpoint ${endpoint.id}`,
+      ...(mtu === undefined ? {} : { mtu }),
+    },
+    // A port is held before it is served, so that it is never served for two.
+    ...endpoint.ports.flatMap(port => held(port, endpoint, facts)),
+    ...endpoint.ports.flatMap(port => published(network, port, endpoint)),
+    ...directPorts(network, endpoint, facts),
+  ]
+}
+
+export function join(network: BridgeNetwork, endpoint: Endpoint): JoinAnswer {
+  const { defaultRoute = true, ifacePrefix = 'eth', routes = [] } = network.options
+  const own = network.subnets.filter(({ pool }) => endpoint.addresses.some(cidr => contains(pool, addressOf(cidr))))
+  const families = own.map(({ pool }) => familyOf(pool))
+  // What the other subnets of the network have is on the same link.
+  const sisters = network.subnets.filter(subnet => !own.includes(subnet) && families.includes(familyOf(subnet.pool)))
+  return {
+    srcName: ifName('wc', endpoint.id),
+    dstPrefix: ifacePrefix,
+    // On an internal network the engine would make a gateway the default route.
+    gateways: network.internal || !defaultRoute ? [] : own.flatMap(subnet => gatewayOf(network, subnet)),
+    routes: [
+      ...sisters.map(({ pool }) => ({ destination: pool })),
+      ...routes.filter(({ destination, via }) => via !== undefined && families.includes(familyOf(destination))),
+    ],
+    disableGatewayService: !defaultRoute,
+  }
+}
+
+/** The host's end of the pair. */
+export function linkOf({ id, options }: Endpoint): IfName {
+  return (options as BridgeEndpointOptions | undefined)?.link ?? ifName('wv', id)
+}
+
+/** Where the containers' default route leads: to the bridge, unless the user named another router. */
+function gatewayOf({ options }: BridgeNetwork, { pool, gateway, aux }: Subnet): readonly Ip[] {
+  const family = familyOf(pool)
+  if (modeOf(options, family) === 'isolated') return []
+  const other = aux[`DefaultGatewayIPv${family}`]
+  return other === undefined ? (gateway ? [addressOf(gateway)] : []) : [other]
+}
+
+/** With which addresses it may send. */
+function identity(network: BridgeNetwork, endpoint: Endpoint): readonly Element[] {
+  const { antispoof = network.options.antispoof ?? true } = optionsOf(endpoint)
+  if (!antispoof) return []
+  const link = linkOf(endpoint)
+  const own = `${link} . ${endpoint.mac}`
+  const addresses = endpoint.addresses.map(addressOf)
+  const has6 = addresses.some(address => familyOf(address) === 6)
+  return [
+    portElement('ports', link),
+    portElement('ports_mac', own),
+    ...[...addresses, ...(has6 ? [linkLocalOf(endpoint.mac)] : [])].map(address =>
+      portElement(`ports${familyOf(address)}`, `${own} . ${address}`),
+    ),
+  ]
+}
+
+/** Who may use its published ports. A family without an entry in the list is closed. */
+function sourceLists(network: BridgeNetwork, endpoint: Endpoint): readonly Element[] {
+  const from = optionsOf(endpoint).from ?? network.options.from
+  if (!from) return []
+  return endpoint.addresses.map(addressOf).flatMap(address => {
+    const family = familyOf(address)
+    const listed = from.filter(prefix => familyOf(prefix) === family)
+    return [
+      ...listed.map(prefix => element(`from${family}`, `${address} . ${prefix}`)),
+      element(`limited${family}`, address),
+    ]
+  })
+}
+
+/** The socket that holds the port, and where no rule can translate, one that relays. */
+function held(port: PublishedPort, endpoint: Endpoint, facts: Facts): readonly HeldPort[] {
+  const { protocol, hostAddress, hostPort, containerPort } = port
+  const hold: HeldPort = { type: 'port', protocol, address: hostAddress, port: hostPort }
+  const relayed = relayTarget(port, endpoint)
+  if (relayed) return [{ ...hold, relay: { address: relayed, port: containerPort } }]
+  const address = addressIn(6, endpoint)
+  if (hostAddress !== '::' || !address || !facts.loopback6 || protocol === 'sctp') return [hold]
+  return [hold, { ...hold, address: loopback6, relay: { address, port: containerPort } }]
+}
+
+/** The container's address when the host's is of the other family, or `::1`: nothing leaves that translated. */
+function relayTarget({ hostAddress }: PublishedPort, endpoint: Endpoint): Ip | undefined {
+  const family = familyOf(hostAddress)
+  const same = addressIn(family, endpoint)
+  if (same) return hostAddress === loopback6 ? same : undefined
+  return addressIn(family === 4 ? 6 : 4, endpoint)
+}
+
+function published(network: BridgeNetwork, port: PublishedPort, endpoint: Endpoint): readonly Element[] {
+  const { protocol, hostAddress, hostPort, containerPort } = port
+  if (relayTarget(port, endpoint)) return []
+  const family = familyOf(hostAddress)
+  const address = addressIn(family, endpoint)
+  if (!address) throw new Error(`endpoint ${endpoint.id} has no address to publish`)
+  const anywhere = isUnspecified(hostAddress)
+  const set = `${family}${anywhere ? 'any' : ''}`
+  const key = `${anywhere ? '' : `${hostAddress} . `}${protocol} . ${hostPort}`
+  return [
+    // Asked about before it is open.
+    ...(network.options.hostFirewall ? [element(`asked${set}`, key)] : []),
+    element(`pub${set}`, key, `${address} . ${containerPort}`),
+  ]
+}
+
+/** Two host ports may lead to one of the container. */
+function directPorts(network: BridgeNetwork, endpoint: Endpoint, facts: Facts): readonly Element[] {
+  if (network.internal) return []
+  const translated = endpoint.ports.map(({ protocol, containerPort }) => ({ protocol, port: containerPort }))
+  const keys = endpoint.addresses.map(addressOf).flatMap(address => {
+    const family = familyOf(address)
+    if (!isDirect(network, family, facts)) return []
+    return [...translated, ...(endpoint.direct ?? [])].map(
+      ({ protocol, port }) => [`direct${family}`, `${address} . ${protocol} . ${port}`] as const,
+    )
+  })
+  return [...new Map(keys.map(([set, key]) => [key, element(set, key)])).values()]
+}
+
+function addressIn(family: Family, { addresses }: Endpoint): Ip | undefined {
+  return addresses.map((cidr: Cidr) => addressOf(cidr)).find(address => familyOf(address) === family)
+}
+
+function optionsOf({ options }: Endpoint): BridgeEndpointOptions {
+  return options ?? {}
+}
+
+function portElement(set: string, key: string): Element {
+  return { type: 'element', table: portsTableName, set, key }
+}
+
+/** fe80::/64 and the modified EUI-64 of the MAC: RFC 4291, appendix A. */
+function linkLocalOf(mac: Mac): Ip {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = macToBytes(mac)
+  return ipFromBytes(Uint8Array.of(0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f))
+}

@@ -1,0 +1,98 @@
+/** The bridge driver's firewall, second table: what a container may send into its bridge. */
+import type { NftExpression } from '../../native/kernel/nftables.ts'
+import { portsTableName } from '../names.ts'
+import { accept, because, concat, drop, field, goto, iifname, is, l4proto, type ExplainedTable } from './nft.ts'
+
+const mac = field('ether', 'saddr')
+const etherType = field('ether', 'type')
+const icmpType = field('icmpv6', 'type')
+/**
+ * Of a neighbour advertisement: 8 bytes into ICMPv6 (RFC 4861, 4.4). nft has no name for it, and then must not have one
+ * for the source address either: both are looked up in one set.
+ */
+const ndTarget: NftExpression = { payload: { base: 'th', offset: 64, len: 128 } }
+const source6: NftExpression = { payload: { base: 'nh', offset: 64, len: 128 } }
+const ownMac = is(concat(iifname, mac), '@ports_mac')
+const arpMac = field('arp', 'saddr ether')
+const arpIp = field('arp', 'saddr ip')
+
+export const portsTable: ExplainedTable = {
+  family: 'bridge',
+  name: portsTableName,
+  about:
+    'A container sends with the MAC and the addresses that it was given, and with no others: it cannot pass for its ' +
+    'neighbours or for the gateway, in frames, ARP or neighbour discovery. Switched off by `weft.antispoof=false`.',
+  sets: [
+    { name: 'ports', type: ['ifname'], about: 'Links of the containers that are looked at.' },
+    { name: 'ports_mac', type: ['ifname', 'ether_addr'], about: 'Their MACs.' },
+    { name: 'ports4', type: ['ifname', 'ether_addr', 'ipv4_addr'], about: 'Their addresses.' },
+    {
+      name: 'ports6',
+      type: ['ifname', 'ether_addr', 'ipv6_addr'],
+      typeof: 'iifname . ether saddr . @th,64,128',
+      about: 'The same, IPv6, with the link-local address that the kernel makes from the MAC (RFC 4291, appendix A).',
+    },
+  ],
+  chains: [
+    {
+      name: 'prerouting',
+      about: 'Every frame that enters a bridge of this host.',
+      hook: { type: 'filter', hook: 'prerouting', prio: -300, policy: 'accept' },
+      rules: [because('From a container.', is(iifname, '@ports'), goto('port'))],
+    },
+    {
+      name: 'port',
+      about: 'By protocol; what is none of these three is dropped.',
+      rules: [
+        because(
+          'IPv4 with its own addresses.',
+          is(etherType, 'ip'),
+          is(concat(iifname, mac, field('ip', 'saddr')), '@ports4'),
+          accept,
+        ),
+        because('ARP.', is(etherType, 'arp'), goto('port_arp')),
+        because('IPv6.', is(etherType, 'ip6'), goto('port_ip6')),
+        because('Everything else, frames with a VLAN tag included.', drop),
+      ],
+    },
+    {
+      name: 'port_arp',
+      about: 'Both the frame and what it says must be true.',
+      rules: [
+        because('Says who has its own addresses.', ownMac, is(concat(iifname, arpMac, arpIp), '@ports4'), accept),
+        because(
+          'Asks whether an address is free (RFC 5227).',
+          ownMac,
+          is(concat(iifname, arpMac), '@ports_mac'),
+          is(arpIp, '0.0.0.0'),
+          accept,
+        ),
+        because('Everything else.', drop),
+      ],
+    },
+    {
+      name: 'port_ip6',
+      about: 'The first three are the ways to pass for somebody else in neighbour discovery.',
+      rules: [
+        because('A container is no router.', is(icmpType, 'nd-router-advert'), drop),
+        because('Nor does it redirect.', is(icmpType, 'nd-redirect'), drop),
+        because(
+          'It says who has its own addresses.',
+          is(icmpType, 'nd-neighbor-advert'),
+          is(concat(iifname, mac, ndTarget), '@ports6'),
+          accept,
+        ),
+        because('And of no others.', is(icmpType, 'nd-neighbor-advert'), drop),
+        because('Sent with its own addresses.', is(concat(iifname, mac, source6), '@ports6'), accept),
+        because(
+          'Without one: duplicate address detection, group reports.',
+          ownMac,
+          is(field('ip6', 'saddr'), '::'),
+          is(l4proto, 'ipv6-icmp'),
+          accept,
+        ),
+        because('Everything else.', drop),
+      ],
+    },
+  ],
+}

@@ -1,0 +1,38 @@
+/** Ports of the host that this program serves itself, because no rule can: it passes on what arrives. */
+import { socketAddress } from '../ffi/ports.ts'
+import { Datagrams } from '../ffi/datagram.ts'
+import type { Ip } from '../value/ip.ts'
+import { Flow } from './flow.ts'
+import { Poll } from './poll.ts'
+import { TcpRelay } from './tcp.ts'
+import { Turns } from './turns.ts'
+import { UdpRelay } from './udp.ts'
+
+export interface Relay {
+  /** Connections and sessions served at the moment. */
+  readonly size: number
+  /** Frees the port, and ends what is being served, at once. */
+  close(): void
+}
+
+export interface Target {
+  readonly address: Ip
+  readonly port: number
+}
+
+/** What all relays share. Once all are closed, nothing of it keeps the program from ending. */
+export class Relays {
+  readonly #poll = new Poll()
+  readonly #turns = new Turns()
+  readonly #flow = new Flow()
+  readonly #datagrams = new Datagrams()
+
+  /**
+   * From `openServedPort`; the relay owns it from now on, and serves it soon. `onLost`: it never will; the port is free.
+   */
+  start(fd: number, protocol: 'tcp' | 'udp', to: Target, onLost: (cause: unknown) => void): Relay {
+    if (protocol === 'tcp') return new TcpRelay(fd, to, { turns: this.#turns, flow: this.#flow, onLost })
+    const target = socketAddress(to.address, to.port)
+    return new UdpRelay(fd, target, { poll: this.#poll, datagrams: this.#datagrams })
+  }
+}
