@@ -8,7 +8,7 @@ import type { NetworkId } from '../plugin-api/ids.ts'
 import type { LeaseEntry, PoolEntry } from '../ipam/records.ts'
 import { addressOf, contains, type Ip } from '../native/value/ip.ts'
 import { existsSync } from 'node:fs'
-import { driverOf, isForsaken, type House } from './house.ts'
+import { driverOf, isForsaken, isUnwritten, type House } from './house.ts'
 import { removeEndpoint, removeNetwork } from './edit.ts'
 import type { Engine, EngineNetwork } from './engine.ts'
 
@@ -117,7 +117,8 @@ export class Watch {
     const listed = await this.#engine.networks()
     for (const { id, ipamDriver } of listed) {
       const network = records.network(id)
-      const isOurs = ipamDriver.startsWith('weft-')
+      // With a colon it is a managed plugin, which may be us: its name was chosen by who installed it.
+      const isOurs = /^weft-|:/.test(ipamDriver)
       const seen = network || isOurs ? await this.#engine.network(id) : undefined
       if (!seen) continue
       if (isOurs) ours.push(seen)
@@ -135,7 +136,7 @@ export class Watch {
 
   #isDubious(network: Network): boolean {
     const { id } = network
-    return isForsaken(this.#house, network) || (this.#missingSince.has(`network ${id}`) && !this.#unlisted.has(id))
+    return isLost(this.#house, network) || (this.#missingSince.has(`network ${id}`) && !this.#unlisted.has(id))
   }
 
   /** Did an engine lack this network over two looks, while nothing uses it? */
@@ -161,21 +162,30 @@ export class Watch {
   }
 
   /**
-   * An engine's list alone never removes a network, for it may be another engine's. But one that lost its pools, and is
-   * not listed: its creation broke when a daemon ended, or its removal did.
+   * An engine's list alone never removes a network, for it may be another engine's. But one that lost its pools, or its
+   * engine before it was ever used, and is not listed: its creation broke when a daemon ended, or its removal did.
    */
-  async #judgeNetwork({ id }: Network, listed: ReadonlySet<NetworkId>): Promise<void> {
+  async #judgeNetwork({ id, madeIn }: Network, listed: ReadonlySet<NetworkId>): Promise<void> {
     const { lanes, log, records } = this.#house
     const lacking = !listed.has(id) && records.endpointsOf(id).length === 0
     if (!lacking) this.#unlisted.delete(id)
+    if (!lacking && madeIn !== undefined) await lanes.run(id, () => this.#noteWritten(id))
     if (!this.#missing(`network ${id}`, lacking, doubtMs)) return
     this.#unlisted.add(id)
     await lanes.run(id, async () => {
       const network = records.network(id)
-      if (!network || !isForsaken(this.#house, network)) return
+      if (!network || !isLost(this.#house, network)) return
       await removeNetwork(this.#house, network)
-      log.warn({ network: id }, 'network given up: its pools were released, and the engine does not know it')
+      log.warn(
+        { network: id },
+        'network given up: the engine does not know it, and has forgotten its pools or never had it',
+      )
     })
+  }
+
+  async #noteWritten(id: NetworkId): Promise<void> {
+    const network = this.#house.records.network(id)
+    if (network) await this.#house.records.putNetwork({ ...network, madeIn: undefined })
   }
 
   /** Pools that neither an engine has repeated nor a network of weft was made on. */
@@ -235,6 +245,10 @@ export class Watch {
     const { networkId: network, id } = endpoint
     this.#house.log.warn({ network, endpoint: id, why }, 'endpoint given up')
   }
+}
+
+function isLost(house: House, network: Network): boolean {
+  return isForsaken(house, network) || isUnwritten(house, network)
 }
 
 /** Not in use by all that can be seen here: the engine's list decides. */

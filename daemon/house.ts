@@ -133,3 +133,8 @@ export function isForsaken(house: House, { id, pools = [] }: Network): boolean {
   const released = pools.length > 0 && !pools.some(grant => house.pools.isGranted(grant))
   return released && house.records.endpointsOf(id).length === 0
 }
+
+/** The engine that made it ended at once, and the present one never had it: nobody will remove it. */
+export function isUnwritten({ records }: House, { id, driver, madeIn }: Network): boolean {
+  return madeIn !== undefined && madeIn < records.lifeOf(driver) && records.endpointsOf(id).length === 0
+}

@@ -19,6 +19,8 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
     explained(house.lanes.run(id, work, signal))
 
   return {
+    engineStarted: () => house.records.noteLife(driverName),
+
     async gwAllocCheck(request) {
       const families = driver.gateways(driver.parseOptions(networkOptions('GwAllocCheck', request.Options).generic))
       return { SkipIPv4: !families.includes(4), SkipIPv6: !families.includes(6) }
@@ -40,8 +42,12 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
         const others = house.records.networks().filter(other => other.driver === driverName)
         const pools = house.pools.grantsOf(ownPools(request))
         const admitted = driver.admit(asked, others, house.facts)
-        const network = pools.length > 0 ? { ...admitted, pools } : admitted
+        const madeIn = house.records.lifeOf(driverName)
+        const network = { ...admitted, madeIn, ...(pools.length > 0 ? { pools } : {}) }
         await putNetwork(house, network, signal)
+        // A bridge with a name of the user's choice joins weft's zone in a settle: no request waits for firewalld.
+        const zoned = house.facts.acceptHooks.some(({ backend }) => backend === 'firewalld')
+        if (zoned) house.settleSoon('firewalld is to know a new bridge')
         house.log.info({ network: network.id, driver: driverName, subnets: network.subnets }, 'network created')
         const ignored = driver.ignored(network.options)
         if (ignored.length > 0) house.log.warn({ network: network.id, options: ignored }, 'unknown options are ignored')

@@ -11,6 +11,7 @@ export interface Forwarding {
 }
 
 export const forwardingKey = 'host/forwarding'
+const livesPrefix = 'host/lives/'
 export const networkKey = (id: NetworkId): string => `network/${id}`
 export const endpointKey = (networkId: NetworkId, id: EndpointId): string => `endpoint/${networkId}/${id}`
 
@@ -31,6 +32,8 @@ export class Records {
   /** Endpoints by what they hold, so that no request looks at all of them. */
   readonly #holders = new Map<string, Set<Endpoint>>()
   #forwarding: Forwarding
+  /** Lives of the engine that each driver has seen begin. */
+  readonly #lives = new Map<string, number>()
   /** Grows with every change: tells whether what was learned about the records is old. */
   changes = 0
 
@@ -52,6 +55,9 @@ export class Records {
       const endpoint = value as Endpoint
       if (endpoint.bootId === bootId && records.#networks.has(endpoint.networkId)) records.#noteEndpoint(endpoint)
       else stale.push(key)
+    }
+    for (const { key, value } of await store.list(livesPrefix)) {
+      records.#lives.set(key.slice(livesPrefix.length), value as number)
     }
     const forwarding = (await store.get(forwardingKey))?.value as Forwarding | undefined
     if (forwarding?.bootId === bootId) records.#forwarding = forwarding
@@ -122,6 +128,16 @@ export class Records {
     const endpoint = this.endpoint(networkId, id)
     if (endpoint) this.#unindex(endpoint)
     this.#endpoints.get(networkId)?.delete(id)
+  }
+
+  lifeOf(driver: string): number {
+    return this.#lives.get(driver) ?? 0
+  }
+
+  async noteLife(driver: string): Promise<void> {
+    const life = this.lifeOf(driver) + 1
+    await this.#store.commit([{ key: livesPrefix + driver, value: life }])
+    this.#lives.set(driver, life)
   }
 
   async noteForwarding(families: readonly Family[]): Promise<void> {

@@ -7,6 +7,7 @@ import { ownTables } from '../drivers/names.ts'
 import { drivers } from '../drivers/registry.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import { notify } from '../native/ffi/notify.ts'
+import { watchLegacy } from '../native/nft/legacy-watch.ts'
 import type { Rtnl } from '../native/rtnl/rtnl.ts'
 import { contains, type Cidr, type Ip } from '../native/value/ip.ts'
 import { UserError } from '../plugin-api/answer.ts'
@@ -100,6 +101,11 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
   const own = ownTables.map(({ family, table }) => `${family} ${table}`)
   const tables = { own, others: ['ip filter', 'ip6 filter', 'inet firewalld'] }
   opened.use(listen({ house, settler, tables, portId: host.nftPortId, removing: () => host.rtnl.removing }))
+  opened.use(
+    watchLegacy(() => {
+      settler.soon('the old iptables changed')
+    }),
+  )
   await settler.run()
   refuseOpen(settler)
   settler.serve()

@@ -5,6 +5,7 @@ import { describe } from '../native/kernel/resource.ts'
 import { LinuxKernel } from '../native/kernel/linux.ts'
 import { NetlinkSocket, protocols } from '../native/netlink/socket.ts'
 import { Nft } from '../native/nft/batch.ts'
+import { removeZone } from '../native/nft/firewalld.ts'
 import { Rtnl } from '../native/rtnl/rtnl.ts'
 
 /** `mark`: the bits of weft's accept rules, from the settings. A line for each thing that was removed. */
@@ -23,5 +24,5 @@ export async function sweepKernel(mark: number): Promise<readonly string[]> {
   await kernel.apply(changes)
   await kernel.idle()
   if (failures.length > 0) throw new AggregateError(failures, 'some links could not be removed')
-  return changes.map(change => `removed ${describe(change.have)}`)
+  return [...changes.map(change => `removed ${describe(change.have)}`), ...(await removeZone())]
 }

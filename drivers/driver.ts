@@ -30,6 +30,11 @@ export interface Network<O = unknown> {
   readonly subnets: readonly Subnet[]
   /** Those of the subnets that weft's own IPAM gave: when they are released, the engine has let go of the network. */
   readonly pools?: readonly PoolGrant[]
+  /**
+   * Life of the engine in which it was made, until it is known that the engine wrote it down: one that is killed before
+   * forgets a network that it has just made.
+   */
+  readonly madeIn?: number | undefined
   readonly options: O
 }
 

@@ -22,6 +22,8 @@ import type { Parsed } from './schema.ts'
  * begun by then must not begin, and nothing is promised any more. Removals go on.
  */
 export interface NetworkHandlers {
+  /** Capabilities are asked once in an engine's life, before anything else. */
+  engineStarted(): Promise<void>
   gwAllocCheck(request: GwAllocCheck): Promise<GwAllocCheckAnswer>
   createNetwork(request: CreateNetwork, signal?: AbortSignal): Promise<void>
   deleteNetwork(request: DeleteNetwork): Promise<void>
@@ -66,12 +68,15 @@ export const methods: Readonly<Record<string, Method>> = {
     body: 'ignored',
     answer: async handlers => ({ Implements: [...(handlers.network ? ['NetworkDriver'] : []), 'IpamDriver'] }),
   },
-  'NetworkDriver.GetCapabilities': constant('network', {
-    // `global` would be refused for a socket plugin in swarm mode, and 20.10 refuses it without a swarm as well.
-    Scope: 'local',
-    ConnectivityScope: 'local',
-    GwAllocChecker: true,
-  }),
+  'NetworkDriver.GetCapabilities': {
+    half: 'network',
+    body: 'ignored',
+    async answer({ network: handlers }) {
+      await handlers?.engineStarted()
+      // `global` would be refused for a socket plugin in swarm mode, and 20.10 refuses it without a swarm as well.
+      return { Scope: 'local', ConnectivityScope: 'local', GwAllocChecker: true }
+    },
+  },
   'NetworkDriver.GwAllocCheck': network('GwAllocCheck', GwAllocCheck, (h, request) => h.gwAllocCheck(request)),
   'NetworkDriver.CreateNetwork': network('CreateNetwork', CreateNetwork, (h, request, signal) =>
     h.createNetwork(request, signal),

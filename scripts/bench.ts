@@ -1,22 +1,28 @@
 /** `scripts/bench`: chooses one of the benches, and prints what it found. */
 import { parseArgs } from 'node:util'
+import { bridge, partNames, type Part } from './benches/bridge.ts'
 import { endpoints } from './benches/endpoints.ts'
 import { asJson, asTable } from './benches/figures.ts'
 import { restart } from './benches/restart.ts'
 import { run } from './benches/run.ts'
 import { engineNamed } from './engines.ts'
 
-const usage = `usage: scripts/bench endpoints|run|restart [OPTION...]
+const usage = `usage: scripts/bench endpoints|run|restart|bridge [OPTION...]
 endpoints: weftd without an engine, called over its sockets on the real kernel
   --singles N       endpoints that are made and removed one after the other (default 200)
   --many N          endpoints that exist at once (default 1000)
   --profile DIR     write a profile of weftd's processor time to DIR
 run: docker run -d and docker rm -f, on a network of weft and on one of the engine's own bridge driver
-  --engine VERSION  Docker Engine to use: 20.10, 26.1 or 28.5 (default 28.5)
   --pairs N         containers on each of the two networks (default 100)
 restart: from the start of weftd until its sockets answer, and its memory
   --starts N        starts of each sort (default 10)
   --many N          endpoints that exist at once (default 1000)
+bridge: weft-bridge beside the engine's own bridge driver, in turn; 15 minutes
+  --only PART       throughput, connections, start, latency or memory; may be given again
+  --seconds N       length of a slice of traffic (default 1)
+  --pairs N         slices of each, and half of the containers that are started on each (default 20)
+run and bridge:
+  --engine VERSION  Docker Engine to use: 20.10, 26.1 or 28.5 (default 28.5)
 run and restart:
   --publish         each container or endpoint has a published port
 all of them:
@@ -35,6 +41,12 @@ function count(name: string, text: string): number {
   return value
 }
 
+function partNamed(text: string): Part {
+  const part = partNames.find(name => name === text)
+  if (!part) throw new Error(`--only: expected one of ${partNames.join(', ')}, got ${text}`)
+  return part
+}
+
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -42,7 +54,9 @@ async function main(): Promise<number> {
       singles: { type: 'string', default: '200' },
       many: { type: 'string', default: '1000' },
       engine: { type: 'string', default: '28.5' },
-      pairs: { type: 'string', default: '100' },
+      pairs: { type: 'string' },
+      only: { type: 'string', multiple: true, default: [...partNames] },
+      seconds: { type: 'string', default: '1' },
       publish: { type: 'boolean', default: false },
       starts: { type: 'string', default: '10' },
       profile: { type: 'string' },
@@ -51,10 +65,13 @@ async function main(): Promise<number> {
     },
   })
   const [singles, many] = [count('singles', values.singles), count('many', values.many)]
-  const [pairs, starts] = [count('pairs', values.pairs), count('starts', values.starts)]
+  const pairs = (usual: number): number => (values.pairs === undefined ? usual : count('pairs', values.pairs))
+  const [starts, seconds] = [count('starts', values.starts), count('seconds', values.seconds)]
+  const [engine, only] = [engineNamed(values.engine), values.only.map(partNamed)]
   const benches = {
     endpoints: () => endpoints({ singles, many, profile: values.profile, report }),
-    run: () => run({ engine: engineNamed(values.engine), pairs, publish: values.publish, report }),
+    run: () => run({ engine, pairs: pairs(100), publish: values.publish, report }),
+    bridge: () => bridge({ engine, only, seconds, pairs: pairs(20), report }),
     restart: () => restart({ starts, many, publish: values.publish, report }),
   }
   const [name = ''] = positionals

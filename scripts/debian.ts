@@ -20,10 +20,14 @@ export interface Fetched {
 
 const keyrings = ['/usr/share/keyrings/debian-archive-keyring.gpg', '/usr/share/keyrings/debian-archive-keyring.pgp']
 
-/** The machine's Debian architecture, e.g. `amd64`. */
+/** What Debian calls the machines that the lab runs on. */
+const architectures: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' }
+
+/** The machine's Debian architecture, e.g. `amd64`. No program is asked: the guest has no dpkg. */
 export async function architecture(): Promise<string> {
-  const { stdout } = await exec('dpkg', ['--print-architecture'])
-  return stdout.trim()
+  const name = architectures[process.arch]
+  if (name === undefined) throw new Error(`no engine is brought for ${process.arch}: only for x64 and arm64`)
+  return name
 }
 
 /**
@@ -73,8 +77,14 @@ export async function fetchPackages(directory: string, suite: string, packages: 
   return { debs, bytes: sizes.reduce((sum, size) => sum + size, 0) }
 }
 
-/** Unpacks debs into a new, /usr-merged root at `root`. Documentation stays packed. */
+/** Unpacks debs into a new, /usr-merged root at `root`, and sets it up. */
 export async function unpack(root: string, debs: readonly string[]): Promise<void> {
+  await extract(root, debs)
+  await finish(root)
+}
+
+/** Only unpacks them. Documentation stays packed. */
+export async function extract(root: string, debs: readonly string[]): Promise<void> {
   await mkdir(join(root, 'usr'), { recursive: true })
   for (const name of ['bin', 'sbin', 'lib', 'lib64']) {
     await mkdir(join(root, 'usr', name))
@@ -87,7 +97,6 @@ export async function unpack(root: string, debs: readonly string[]): Promise<voi
         --exclude=./usr/share/doc --exclude=./usr/share/man --exclude=./usr/share/locale --exclude=./usr/share/info
     done`
   await exec('bash', ['-c', script, 'unpack', root, ...debs], { maxBuffer: output })
-  await finish(root)
 }
 
 /** Users that programs of the root switch to, and their groups of the same number. */

@@ -3,11 +3,12 @@
  * `scripts/engines [VERSION...]` brings them all, or those named; nothing is installed on the machine.
  */
 import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { architecture, fetchPackages, unpack } from './debian.ts'
+import { architecture, extract, fetchPackages, unpack } from './debian.ts'
 import { imageRecipe, packImage } from './image.ts'
 
 const exec = promisify(execFile)
@@ -85,6 +86,33 @@ export async function imageTar(report: Report = () => undefined): Promise<string
   const root = await engineRoot('20.10', report)
   const path = join(cacheDirectory(), `image-${imageRecipe}-${await architecture()}.tar`)
   await packImage(root, path, report)
+  return path
+}
+
+/** Real firewalls for a host of the lab, and what they are run with. */
+const firewalls = 'dbus firewalld iptables nftables python3 ufw'
+
+/**
+ * firewalld and ufw of the engine's suite, with all they depend on, as a tar to be unpacked over the engine's root in a
+ * host that wants them. Made once.
+ */
+export async function firewallsTar(engine: Engine, report: Report = () => undefined): Promise<string> {
+  const suite = engines[engine]
+  const recipe = createHash('sha256').update(`1 ${suite} ${firewalls}`).digest('hex').slice(0, 8)
+  const path = join(cacheDirectory(), `firewalls-${suite}-${recipe}-${await architecture()}.tar`)
+  if (existsSync(path)) return path
+  const work = await mkdtemp(join(cacheDirectory(), '.firewalls-'))
+  try {
+    report(`engine ${engine}: fetching firewalld and ufw of Debian ${suite}`)
+    const { debs } = await fetchPackages(await subdirectory(work, 'apt'), suite, firewalls.split(' '))
+    const tree = join(work, 'tree')
+    await extract(tree, debs)
+    // The root has its own links at the top.
+    await exec('tar', ['-C', tree, '-cf', join(work, 'tar'), 'etc', 'usr'])
+    await rename(join(work, 'tar'), path)
+  } finally {
+    await rm(work, { recursive: true, force: true })
+  }
   return path
 }
 

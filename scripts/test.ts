@@ -5,11 +5,8 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { guestVariable, type Outcome } from '../test/support/guest/outcome.ts'
 
-interface Outcome {
-  readonly passed: number
-  readonly failed: number
-}
 /** Repetitions (scripts/test --full) take their time. */
 const patience = process.env['WEFT_TEST_FULL'] ? 10 : 1
 /** A file's time-out in seconds, and how many files run beside each other. Lab files mostly wait. */
@@ -17,6 +14,8 @@ const layers: Readonly<Record<string, { readonly timeoutSeconds: number; readonl
   unit: { timeoutSeconds: 60 * patience, beside: availableParallelism() },
   golden: { timeoutSeconds: 60 * patience, beside: availableParallelism() },
   lab: { timeoutSeconds: 300 * patience, beside: 2 },
+  // One processor, and a slow one.
+  guest: { timeoutSeconds: 480 * patience, beside: 1 },
 }
 
 function filesOf(argument: string): readonly string[] {
@@ -59,10 +58,24 @@ async function runFile(path: string, timeoutSeconds: number): Promise<Outcome> {
   return { passed, failed: Math.max(1, total - passed) }
 }
 
+/** The files of this layer run inside, each reported by this very program. */
+async function runGuest(argument: string): Promise<Outcome> {
+  const { runInGuest } = await import('../test/support/guest/run.ts')
+  return runInGuest({ what: [argument], timeoutSeconds: 540 * patience, print: console.log })
+}
+
 const wanted = process.argv.slice(2)
 const sum = { passed: 0, failed: 0 }
+const inside = process.env[guestVariable] !== undefined
 for (const argument of wanted) {
-  const layer = layers[argument] ?? layers[argument.split('/')[1] ?? ''] ?? { timeoutSeconds: 60, beside: 1 }
+  const name = layers[argument] ? argument : (argument.split('/')[1] ?? '')
+  const layer = layers[name] ?? { timeoutSeconds: 60, beside: 1 }
+  if (name === 'guest' && !inside) {
+    const outcome = await runGuest(argument)
+    sum.passed += outcome.passed
+    sum.failed += outcome.failed
+    continue
+  }
   const queue = [...filesOf(argument)]
   const worker = async (): Promise<void> => {
     for (let path = queue.shift(); path !== undefined; path = queue.shift()) {

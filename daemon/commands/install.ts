@@ -3,15 +3,18 @@ import { dirname, join } from 'node:path'
 import { unitName, unitPath, unitText, wantedBy, type UnitSettings } from '../unit.ts'
 import type { Command } from './command.ts'
 import { inside, stepwise, thisMachine, type Machine } from './machine.ts'
+import { placeSpecs, specsFor } from './specs.ts'
 import { tolerating } from './tolerate.ts'
 
 const checkout = dirname(dirname(import.meta.dirname))
 
 export const install: Command = {
   run: (context, options) =>
-    stepwise(context, say => {
+    stepwise(context, async say => {
       const { config } = options
-      return installUnit(thisMachine(options, say), config === undefined ? { checkout } : { checkout, config })
+      const machine = thisMachine(options, say)
+      await placeSpecs(machine, specsFor(options))
+      await installUnit(machine, config === undefined ? { checkout } : { checkout, config })
     }),
 }
 

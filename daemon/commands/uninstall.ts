@@ -9,6 +9,7 @@ import { wantsLink } from './install.ts'
 import { locate } from './locate.ts'
 import { inside, stepwise, thisMachine, type Machine } from './machine.ts'
 import { count } from './print.ts'
+import { placeSpecs } from './specs.ts'
 import { tolerating } from './tolerate.ts'
 
 /** Given the bits of weft's accept rules. A line for each thing that was removed. */
@@ -43,6 +44,7 @@ export async function uninstallAll(machine: Machine, removal: Removal): Promise<
 
   if (machine.live) await sweep(machine, removal)
   await removePluginSockets(machine, removal.config.pluginDir)
+  await placeSpecs(machine, [])
   await removeTree(machine, removal.config.runDir)
   await removeTree(machine, removal.config.stateDir)
   if (running !== undefined && running.counts.networks > 0) {
@@ -92,7 +94,7 @@ async function refuseRunning(machine: Machine, { admin }: Removal): Promise<void
   const running = machine.live ? await statusOf(admin) : undefined
   if (!running) return
   throw new UserError('STILL_RUNNING', `weftd runs as process ${running.pid}, and systemd did not start it`, {
-    hint: `end it with 'kill ${running.pid}', then repeat`,
+    hint: `end it with 'kill ${running.pid}', or 'docker plugin disable' for a managed plugin, then repeat`,
   })
 }
 
@@ -124,8 +126,13 @@ async function removeTree(machine: Machine, path: string): Promise<void> {
     machine.say(`kept ${path}: its name does not say that it is only weft's; remove it by hand`)
     return
   }
-  await rm(inside(machine, path), { recursive: true, force: true })
-  machine.say(`removed ${path}`)
+  const place = inside(machine, path)
+  // What is in it first: nothing is removed by rm where the directory is a mount, or a link.
+  for (const name of (await tolerating(['ENOTDIR'], () => readdir(place))) ?? []) {
+    await rm(join(place, name), { recursive: true, force: true })
+  }
+  const removed = await tolerating(['EBUSY'], () => rm(place, { recursive: true, force: true }).then(() => true))
+  machine.say(removed ? `removed ${path}` : `emptied ${path}: something is mounted on it`)
 }
 
 async function remove(machine: Machine, path: string): Promise<void> {

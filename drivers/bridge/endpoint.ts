@@ -48,6 +48,9 @@ export function join(network: BridgeNetwork, endpoint: Endpoint): JoinAnswer {
   const families = own.map(({ pool }) => familyOf(pool))
   // What the other subnets of the network have is on the same link.
   const sisters = network.subnets.filter(subnet => !own.includes(subnet) && families.includes(familyOf(subnet.pool)))
+  // The kernel refuses a route by way of an own address: the router itself has none to where it leads.
+  const addresses = endpoint.addresses.map(addressOf)
+  const led = routes.filter(({ via }) => via !== undefined && !addresses.includes(via))
   return {
     srcName: ifName('wc', endpoint.id),
     dstPrefix: ifacePrefix,
@@ -55,7 +58,7 @@ export function join(network: BridgeNetwork, endpoint: Endpoint): JoinAnswer {
     gateways: network.internal || !defaultRoute ? [] : own.flatMap(subnet => gatewayOf(network, subnet)),
     routes: [
       ...sisters.map(({ pool }) => ({ destination: pool })),
-      ...routes.filter(({ destination, via }) => via !== undefined && families.includes(familyOf(destination))),
+      ...led.filter(({ destination }) => families.includes(familyOf(destination))),
     ],
     disableGatewayService: !defaultRoute,
   }

@@ -41,8 +41,8 @@ export type NftOp =
 
 const inet = { family: families.inet }
 const rank = { delete: 0, replace: 1, add: 2, remove: 2, accept: 2, unaccept: 2 } as const
-/** Other programs' changes may come in between, again and again. */
-const attempts = 20
+/** Other programs' changes may come in between, again and again: an engine that starts makes hundreds. */
+const attempts = 10
 
 export class Nft extends NftReader {
   readonly #wantOwner: boolean
@@ -73,7 +73,8 @@ export class Nft extends NftReader {
     const replaces = ops.some(({ op }) => op === 'replace')
     this.#hold()
     for (let attempt = 1; ; attempt += 1) {
-      const generation = replaces ? this.generation() : undefined
+      // In the end it is done all the same: nobody else changes this table, and what is wished of it is compared again.
+      const generation = replaces && attempt < attempts ? this.generation() : undefined
       const error = this.#sendAll(await this.#membersOf(ops), generation)
       if (!error) return
       if (error.errno !== 'ERESTART' || attempt === attempts) throw error
@@ -185,10 +186,10 @@ export class Nft extends NftReader {
   }
 
   #allowed(requests: readonly Request[]): boolean {
-    const refused = [...this.#send(requests).refused.values()]
-    const fatal = refused.find(({ errno }) => !['EOPNOTSUPP', 'EINVAL'].includes(errno))
-    if (fatal) throw fatal
-    return refused.length === 0
+    // What comes after the first refusal may be refused for want of what that was to make.
+    const [first] = this.#send(requests).refused.values()
+    if (first && !['EOPNOTSUPP', 'EINVAL'].includes(first.errno)) throw first
+    return first === undefined
   }
 }
 

@@ -20,15 +20,31 @@ const timeoutMs = 10_000
 /** iptables' exit status for "there is no such rule", "no such chain" and the like. */
 const notThere = 1
 
+export interface LegacyFilter extends ForeignFilter {
+  /** All of the table, as `iptables -S` writes it. */
+  readonly lines: readonly string[]
+}
+
 /** Families whose old `filter` table is in use, and what it does. Rejects with KernelError when it cannot be read. */
 export async function legacyFilters(): Promise<readonly ForeignFilter[]> {
-  const found: ForeignFilter[] = []
+  return (await readLegacy()).map(({ family, drops, dockerUser }) => ({ family, drops, dockerUser }))
+}
+
+/** The same with all rules. */
+export async function readLegacy(): Promise<readonly LegacyFilter[]> {
+  const found: LegacyFilter[] = []
   for (const family of families) {
     if (!(await isInUse(family))) continue
     const { output } = await run(family, { op: 'list', object: `old ${family} filter table` }, ['-S'])
-    found.push({ family, drops: /^-P FORWARD DROP$/m.test(output), dockerUser: /^-N DOCKER-USER$/m.test(output) })
+    const lines = output.split('\n')
+    const [drops, dockerUser] = [lines.includes('-P FORWARD DROP'), lines.includes('-N DOCKER-USER')]
+    found.push({ family, drops, dockerUser, lines })
   }
   return found
+}
+
+export function holdsAccept({ lines }: LegacyFilter, rule: AcceptRule): boolean {
+  return lines.includes(`-A ${specification(rule).join(' ')}`)
 }
 
 export async function hasLegacyAccept(rule: AcceptRule): Promise<boolean> {
@@ -53,7 +69,8 @@ export async function removeLegacyAccept(rule: AcceptRule): Promise<void> {
 
 function specification({ chain, mark }: AcceptRule): readonly string[] {
   const bits = `0x${mark.toString(16)}`
-  return [chain, '-m', 'mark', '--mark', `${bits}/${bits}`, '-j', 'ACCEPT']
+  // As `iptables -S` writes it.
+  return [chain, '-m', 'mark', '--mark', mark === 0xffffffff ? bits : `${bits}/${bits}`, '-j', 'ACCEPT']
 }
 
 function familyOf({ family }: AcceptRule): Family {
@@ -95,11 +112,17 @@ async function run(family: Family, what: About, words: readonly string[], tolera
   throw new KernelError({ ...what, errno: result.code ?? 'EIO', kernelText }, '')
 }
 
+/** Programs that were found, and by their names cannot become the other kind. */
+const known = new Set<string>()
+
 /** `iptables` alone may be either kind; before 1.8 there was only this one, and it did not say so. */
 async function programOf(family: Family, what: About): Promise<string> {
   for (const program of programs[family]) {
+    if (known.has(program)) return program
     const { status, output } = await spawn(program, ['--version'])
-    if (status === 0 && !output.includes('nf_tables')) return program
+    if (status !== 0 || output.includes('nf_tables')) continue
+    if (program.endsWith('-legacy')) known.add(program)
+    return program
   }
   const kernelText = `none of ${programs[family].join(', ')} is the old kind of iptables`
   throw new KernelError({ ...what, errno: 'ENOENT', kernelText }, '')

@@ -2,14 +2,15 @@
 import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 
-export type Unit = 'ms' | 's' | 'MB' | '/s' | 'x' | '%'
+export type Unit = 'ms' | 's' | 'MB' | '/s' | 'Gbit/s' | 'x' | '%'
+export type Goal = { readonly most: number } | { readonly least: number }
 
 export interface Figure {
   readonly name: string
   readonly value: number
   readonly unit: Unit
   /** What the figure should be at most, or at least. */
-  readonly goal?: { readonly most: number } | { readonly least: number }
+  readonly goal?: Goal
   /** How often it was measured. */
   readonly samples?: number
 }
@@ -49,6 +50,35 @@ export function spread(name: string, samples: readonly number[], goal?: { readon
   return [
     { name: `${name}, p50`, value: median(samples), ...common, ...(goal && { goal }) },
     { name: `${name}, p99`, value: quantile(samples, 0.99), ...common },
+  ]
+}
+
+const resamples = 5000
+
+/** Bootstrap: where the median lies in 95 of 100 samples that are drawn out of these, with repetition. */
+export function interval(samples: readonly number[]): readonly [number, number] {
+  const medians = Array.from({ length: resamples }, () => {
+    return median(samples.map(() => samples[Math.floor(Math.random() * samples.length)] ?? 0))
+  })
+  return [quantile(medians, 0.025), quantile(medians, 0.975)]
+}
+
+export interface RatioGoals {
+  readonly median?: Goal
+  readonly low?: Goal
+  readonly high?: Goal
+}
+
+/** `ratios` are of pairs, each measured at one time, so that what the machine does beside hits both numbers alike. */
+export function ratio(name: string, ratios: readonly number[], goals: RatioGoals = {}): readonly Figure[] {
+  const [low, high] = interval(ratios)
+  const row = (end: string, value: number, goal: Goal | undefined): Figure => {
+    return { name: `${name}, ratio, ${end}`, value, unit: 'x', samples: ratios.length, ...(goal && { goal }) }
+  }
+  return [
+    row('median of the pairs', median(ratios), goals.median),
+    row('95 % interval, lower end', low, goals.low),
+    row('95 % interval, upper end', high, goals.high),
   ]
 }
 

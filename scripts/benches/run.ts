@@ -1,7 +1,7 @@
 /** A container's start and end by a real engine: on a network of weft, and on one of the engine's own bridge driver. */
 import type { Engine } from '../engines.ts'
 import { lab, type Host } from '../../test/support/lab.ts'
-import { circumstances, median, quantile, type Circumstances, type Figure } from './figures.ts'
+import { circumstances, median, ratio, type Circumstances, type Figure } from './figures.ts'
 
 export interface RunOptions {
   readonly engine: Engine
@@ -16,8 +16,6 @@ interface Life {
   readonly rm: number
 }
 type Pair = Readonly<Record<'weft' | 'own', Life>>
-
-const resamples = 5000
 
 export async function run({ engine, pairs, publish, report }: RunOptions): Promise<[Circumstances, Figure[]]> {
   await using net = await lab({ hosts: 1, engine, report })
@@ -62,23 +60,11 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 }
 
 function compared(name: string, pairs: readonly Pair[], part: keyof Life): readonly Figure[] {
-  // Of each pair, so that what the machine does beside hits both numbers of a ratio alike.
   const ratios = pairs.map(({ weft, own }) => weft[part] / own[part])
-  const [low, high] = interval(ratios)
   const samples = pairs.length
   return [
     { name: `${name} on weft-bridge, median`, value: median(pairs.map(({ weft }) => weft[part])), unit: 'ms', samples },
     { name: `${name} on bridge, median`, value: median(pairs.map(({ own }) => own[part])), unit: 'ms', samples },
-    { name: `${name}, ratio, median of the pairs`, value: median(ratios), unit: 'x', samples },
-    { name: `${name}, ratio, 95 % interval, lower end`, value: low, unit: 'x' },
-    { name: `${name}, ratio, 95 % interval, upper end`, value: high, unit: 'x', goal: { most: 1.05 } },
+    ...ratio(name, ratios, { high: { most: 1.05 } }),
   ]
-}
-
-/** Bootstrap: where the median lies in 95 of 100 samples that are drawn out of these, with repetition. */
-function interval(samples: readonly number[]): readonly [number, number] {
-  const medians = Array.from({ length: resamples }, () => {
-    return median(samples.map(() => samples[Math.floor(Math.random() * samples.length)] ?? 0))
-  })
-  return [quantile(medians, 0.025), quantile(medians, 0.975)]
 }

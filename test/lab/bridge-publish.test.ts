@@ -115,7 +115,7 @@ for (const engine of engines()) {
       }
       for (const verb of ['restart', 'kill', 'start', 'stop', 'start']) await server.docker([verb, 'www'])
       const again = await portsOf(server)
-      assert.is(again.length, 2)
+      assert.is(again.length, 4)
       for (const { hostPort } of again.filter(({ protocol }) => protocol === 'tcp')) {
         assert.is(await seenBy(client, server.ip4, { port: hostPort }), client.ip4)
       }

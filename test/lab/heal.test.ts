@@ -53,7 +53,7 @@ const seen: readonly Damage[] = [
   },
 ]
 
-/** Possible only in a table without owner. Who does it again and again waits longer and longer: see daemon/settle.ts. */
+/** Possible only in a table without owner. Who does it again and again waits longer and longer: see daemon/rests.ts. */
 const rules: readonly Damage[] = [
   {
     name: 'a published port deleted',
@@ -169,7 +169,7 @@ for (const engine of engines()) {
       await settleIn(server)
       const link = await firstPort(server)
       await server.run(['ip', 'link', 'delete', link])
-      // After so many repairs weft takes its time: up to 10 s, see daemon/settle.ts.
+      // After so many repairs weft takes its time: up to 10 s, see daemon/rests.ts.
       const gone = async (): Promise<boolean> => !(await server.weft('endpoints')).includes(link)
       await eventually('its endpoint is given up', gone, { timeoutMs: 40_000, pauseMs: 250 })
       await agrees(server)

@@ -24,6 +24,9 @@ export function recorder(): Recorder {
   return {
     calls,
     network: {
+      async engineStarted() {
+        // Part of the answer to GetCapabilities, which is a constant otherwise.
+      },
       gwAllocCheck: answering('gwAllocCheck', { SkipIPv4: false, SkipIPv6: false }),
       createNetwork: answering('createNetwork', undefined),
       deleteNetwork: answering('deleteNetwork', undefined),

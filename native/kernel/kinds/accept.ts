@@ -1,7 +1,7 @@
 /** What makes other firewalls accept what weft allows, as far as it is no rule of nf_tables: those are batched. */
 import { KernelError } from '../../netlink/errors.ts'
 import { Zone, zoneLinks } from '../../nft/firewalld.ts'
-import { hasLegacyAccept, insertLegacyAccept, legacyFilters, removeLegacyAccept } from '../../nft/legacy.ts'
+import { holdsAccept, insertLegacyAccept, readLegacy, removeLegacyAccept } from '../../nft/legacy.ts'
 import type { AcceptRule, Observed, Resource } from '../resource.ts'
 import { acceptChains } from './nftables.ts'
 import type { Kind } from './kind.ts'
@@ -29,14 +29,12 @@ async function legacyRules(mark: number, wishes: readonly Resource[]): Promise<r
   const filters = await readable()
   // Somebody holds the lock of the old tables: what was put there is taken to be there.
   if (!filters) return wishes.filter(isOf('legacy')).map(resource => ({ resource, foreign: true }))
-  const seen: Observed[] = []
-  for (const { family, dockerUser } of filters) {
-    for (const chain of acceptChains.filter(name => name === 'FORWARD' || dockerUser)) {
-      const rule: AcceptRule = { type: 'accept', family, chain, backend: 'legacy', mark }
-      if (await hasLegacyAccept(rule)) seen.push({ resource: rule, foreign: false })
-    }
-  }
-  return seen
+  return filters.flatMap(filter =>
+    acceptChains
+      .map((chain): AcceptRule => ({ type: 'accept', family: filter.family, chain, backend: 'legacy', mark }))
+      .filter(rule => holdsAccept(filter, rule))
+      .map(resource => ({ resource, foreign: false })),
+  )
 }
 
 /** The host's administrator may put links into the zone, too: what nobody wishes there is not weft's to remove. */
@@ -49,12 +47,12 @@ async function zoneMembers(mark: number, wishes: readonly Resource[]): Promise<r
   }))
 }
 
-type Filters = Awaited<ReturnType<typeof legacyFilters>>
+type Filters = Awaited<ReturnType<typeof readLegacy>>
 
 /** Old tables that nothing on this host can read hold no rule of weft. Undefined: they cannot be read now. */
 async function readable(): Promise<Filters | undefined> {
   try {
-    return await legacyFilters()
+    return await readLegacy()
   } catch (cause) {
     if (cause instanceof KernelError) return cause.errno === 'ENOENT' ? [] : undefined
     throw cause

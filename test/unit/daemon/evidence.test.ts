@@ -1,122 +1,15 @@
 /** Which records are given up without a call of the engine: what its list and the links say, and how often. */
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import { join } from 'node:path'
-import { mock } from 'node:test'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Engine } from '../../../daemon/engine.ts'
-import { Watch, type Leases } from '../../../daemon/evidence.ts'
 import { ifName } from '../../../drivers/names.ts'
-import type { LeaseEntry, PoolEntry, PoolGrant } from '../../../ipam/records.ts'
-import type { IfName } from '../../../native/kernel/resource.ts'
+import type { LeaseEntry, PoolEntry } from '../../../ipam/records.ts'
 import type { Cidr, Ip } from '../../../native/value/ip.ts'
 import type { EndpointId, NetworkId, PoolId } from '../../../plugin-api/ids.ts'
-import { directory } from '../../support/directory.ts'
-import {
-  createEndpoint,
-  createNetwork,
-  endpointId,
-  networkId,
-  rejects,
-  testHouse,
-  type TestHouse,
-} from '../../support/house.ts'
+import { scene, type Scene } from '../../support/evidence.ts'
+import { createEndpoint, createNetwork, endpointId, networkId, pool as subnet, rejects } from '../../support/house.ts'
 
-/** A look that waits for a turn is waited for no longer than this. */
-const stuckMs = 200
 const poolId = '10.7.0.0-24' as PoolId
 const ids = { NetworkID: networkId, EndpointID: endpointId }
-
-interface Scene extends TestHouse {
-  readonly watch: Watch
-  readonly links: Set<IfName>
-  /** What the engine lists: endpoints by network. Undefined: it gives no answer. */
-  listed: Readonly<Record<string, readonly string[]>> | undefined
-  leases: readonly LeaseEntry[]
-  unanswered: PoolEntry | undefined
-  unrepeated: readonly PoolEntry[]
-  granted: readonly PoolGrant[]
-  readonly ended: string[]
-  /** Time passes, in steps of the watch, with whatever it asks the engine. */
-  pass(seconds: number): Promise<void>
-}
-
-/** Fake time; a real engine's socket. */
-async function scene(act: (scene: Scene) => Promise<void>): Promise<void> {
-  await using folder = await directory()
-  const path = join(folder.path, 'docker.sock')
-  const links = new Set<IfName>()
-  const test = await testHouse()
-  const ended: string[] = []
-  const leases: Leases = {
-    leases: () => here.leases,
-    async drop({ address }) {
-      ended.push(`lease ${address}`)
-      return true
-    },
-    get unanswered() {
-      return here.unanswered
-    },
-    get unrepeated() {
-      return here.unrepeated
-    },
-    async dropPool({ id }) {
-      ended.push(`pool ${id}`)
-      return true
-    },
-  }
-  const watch = new Watch(test.house, new Engine(`unix://${path}`), leases, async () => links)
-  test.house.pools = {
-    ...test.house.pools,
-    grantsOf: () => here.granted,
-    isGranted: grant => here.granted.some(({ id, at }) => id === grant.id && at === grant.at),
-  }
-  let waits = 0
-  const here: Scene = {
-    ...{ ...test, watch, links, listed: {}, leases: [], unanswered: undefined, unrepeated: [], granted: [], ended },
-    async pass(seconds) {
-      for (let left = seconds; left > 0; left -= 2) {
-        const [before, since] = [waits, performance.now()]
-        mock.timers.tick(2_000)
-        // A look is over when the next one is waited for.
-        while (waits === before && performance.now() - since < stuckMs) await new Promise(setImmediate)
-      }
-    },
-  }
-  const server = createServer((request, response) => {
-    const { url = '' } = request
-    const id = url.slice('/networks/'.length)
-    const listed = here.listed ?? {}
-    if (here.listed === undefined) response.destroy()
-    else if (url === '/version') response.end('{"Version":"28.5.2"}')
-    else if (url === '/networks')
-      response.end(JSON.stringify(Object.keys(listed).map(Id => ({ Id, ...networkJson([]) }))))
-    else response.end(JSON.stringify(networkJson(listed[id] ?? [])))
-  })
-  server.listen(path)
-  await once(server, 'listening')
-  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.now() })
-  const { setTimeout: fake } = globalThis
-  globalThis.setTimeout = ((...parameters: Parameters<typeof fake>) => {
-    waits += 1
-    return fake(...parameters)
-  }) as typeof fake
-  try {
-    watch.start(60)
-    await act(here)
-  } finally {
-    watch.stop()
-    mock.timers.reset()
-    server.close()
-  }
-}
-
-function networkJson(endpoints: readonly string[]): object {
-  const containers = endpoints.map(id => [`c${id}`, { Name: 'c', EndpointID: id, IPv4Address: '10.7.0.2/24' }] as const)
-  const IPAM = { Driver: 'weft-ipam', Config: [{ Subnet: '10.7.0.0/24' }] }
-  return { Name: 'n', IPAM, Containers: Object.fromEntries(containers) }
-}
 
 const lease = (address: string, purpose: LeaseEntry['purpose'] = 'endpoint'): LeaseEntry => ({
   pool: poolId,
@@ -276,6 +169,19 @@ test('evidence: a lease ends when the engine lacks it for a minute, and only an 
     assert.equal([...new Set(here.ended)], ['lease 10.7.0.9'])
   }))
 
+test('evidence: a lease ends in networks of our IPAM only, also when we are a managed plugin of any name', () =>
+  scene(async here => {
+    await created(here)
+    here.listed = { [networkId]: [] }
+    here.leases = [lease('10.7.0.9')]
+    here.ipamDriver = 'default'
+    await here.pass(130)
+    assert.equal(here.ended, [])
+    here.ipamDriver = 'registry.example/nets/weft:1'
+    await here.pass(130)
+    assert.equal([...new Set(here.ended)], ['lease 10.7.0.9'])
+  }))
+
 test('evidence: a network whose pools were released, and that the engine does not list, is given up after two looks', () =>
   scene(async here => {
     here.granted = [{ id: poolId, at: 1 }]
@@ -326,6 +232,41 @@ test('evidence: a subnet that is given again ends the network which had it, and 
       [other],
     )
     assert.equal(await here.house.reconciler.differences(), [])
+  }))
+
+test('evidence: a network whose engine was killed before it wrote it down is given up by the next one', () =>
+  scene(async here => {
+    await here.handlers.createNetwork(createNetwork())
+    here.listed = {}
+    await here.pass(8)
+    assert.is(here.house.records.networks().length, 1, 'the engine may be another one')
+    await here.handlers.engineStarted()
+    await here.pass(6)
+    assert.is(here.house.records.networks().length, 0)
+    assert.is(String(here.kernel), '')
+  }))
+
+test('evidence: a network that was listed or used once outlives every engine', () =>
+  scene(async here => {
+    const used = '2'.repeat(64) as NetworkId
+    await here.handlers.createNetwork(createNetwork())
+    here.listed = { [networkId]: [] }
+    await here.pass(4)
+    const pools = { IPv4Data: [subnet('10.8.0.0/24', '10.8.0.1/24')], IPv6Data: [] }
+    await here.handlers.createNetwork(createNetwork({ NetworkID: used, ...pools }))
+    await here.handlers.createEndpoint({ ...ids, NetworkID: used, Interface: { Address: '10.8.0.2/24' }, Options: {} })
+    await here.pass(4)
+    await here.handlers.deleteEndpoint({ ...ids, NetworkID: used })
+    here.listed = {}
+    await here.handlers.engineStarted()
+    await here.pass(80)
+    assert.equal(
+      here.house.records
+        .networks()
+        .map(({ id }) => id)
+        .sort(),
+      [networkId, used],
+    )
   }))
 
 test('evidence: a network on pools of another IPAM is never given up', () =>

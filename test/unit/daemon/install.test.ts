@@ -239,7 +239,7 @@ test('uninstall: a daemon that somebody started by hand is not ended, and nothin
   const refused = await refusal(uninstallAll(here.machine, removal({ admin: await answering(2, 0) })))
   assert.is(
     refused.text,
-    "weftd runs as process 4711, and systemd did not start it: end it with 'kill 4711', then repeat",
+    "weftd runs as process 4711, and systemd did not start it: end it with 'kill 4711', or 'docker plugin disable' for a managed plugin, then repeat",
   )
   assert.ok(existsSync(here.path('var/lib/weft/weft.db')))
 })

@@ -194,4 +194,22 @@ test('replay: an endpoint proves itself by its MAC', async () => {
   await refused(ipam.requestAddress(id, { purpose: 'endpoint', address: '10.64.0.60' }), 'ADDRESS_IN_USE')
 })
 
+test('replay: a pool that the next life of the engine does not repeat is known, unless a container has an address in it', async () => {
+  const ipam = await ipamOver(new MemoryStore())
+  await ipam.engineStarted(client)
+  const [repeated, used, lost] = [
+    await poolWithGateway(ipam, '10.90.0.0/24'),
+    await poolWithGateway(ipam, '10.91.0.0/24'),
+    await poolWithGateway(ipam, '10.92.0.0/24'),
+  ]
+  await endpointAddress(ipam, used.id, 1)
+  assert.equal(ipam.unrepeated, [])
+  await ipam.engineStarted(client)
+  await ipam.requestPool(wish('10.90.0.0/24'))
+  const ids = ipam.unrepeated.map(({ id }) => id)
+  assert.equal([ids.includes(repeated.id), ids], [false, [lost.id]])
+  for (const pool of ipam.unrepeated) assert.is(await ipam.dropPool(pool), true)
+  assert.equal(ipam.unrepeated, [])
+})
+
 test.run()

@@ -1,7 +1,17 @@
 /** Figures of the benches: quantiles, and what is said about goals. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { asJson, asTable, isReached, median, quantile, spread, type Figure } from '../../../scripts/benches/figures.ts'
+import {
+  asJson,
+  asTable,
+  interval,
+  isReached,
+  median,
+  quantile,
+  ratio,
+  spread,
+  type Figure,
+} from '../../../scripts/benches/figures.ts'
 
 const about = { bench: 'x', kernel: '6.12', node: 'v24', cpu: 'one', load: 0.1 }
 const figures: readonly Figure[] = [
@@ -27,6 +37,21 @@ test('figures: the goal of a spread is its median', () => {
   const [p50, p99] = spread('call', [1, 2, 3], { most: 2 })
   assert.equal(p50, { name: 'call, p50', value: 2, unit: 'ms', samples: 3, goal: { most: 2 } })
   assert.is(p99?.goal, undefined)
+})
+
+test('figures: the interval of a median lies around it, and is a point when all samples are alike', () => {
+  const [low, high] = interval([1, 2, 3, 4, 5, 6, 7, 8, 9])
+  assert.ok(low < 5 && high > 5 && low >= 1 && high <= 9)
+  assert.equal(interval([2, 2, 2]), [2, 2])
+})
+
+test('figures: a ratio has goals for its median and for each end of the interval', () => {
+  const rows = ratio('rate', [1.5, 1.5], { median: { least: 1 }, low: { least: 0.95 } })
+  assert.equal(rows, [
+    { name: 'rate, ratio, median of the pairs', value: 1.5, unit: 'x', samples: 2, goal: { least: 1 } },
+    { name: 'rate, ratio, 95 % interval, lower end', value: 1.5, unit: 'x', samples: 2, goal: { least: 0.95 } },
+    { name: 'rate, ratio, 95 % interval, upper end', value: 1.5, unit: 'x', samples: 2 },
+  ])
 })
 
 test('figures: the table shows each goal beside its figure', () => {

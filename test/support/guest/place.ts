@@ -1,0 +1,47 @@
+/** The guest itself as a host of the lab, with a neighbour: for tests that run inside. */
+import { imageTar } from '../../../scripts/engines.ts'
+import { dirname } from 'node:path'
+import { Host } from '../lab/host.ts'
+import { words } from '../lab/process.ts'
+import type { Place } from '../lab/probe.ts'
+import { guestVariable } from './outcome.ts'
+
+const checkout = dirname(dirname(dirname(import.meta.dirname)))
+
+export interface Guest {
+  readonly host: Host
+  /** A namespace of its own at the other end of the guest's eth0. */
+  readonly client: Place & { readonly ip4: string; readonly ip6: string }
+}
+
+/**
+ * Wires 192.0.2.11 and fd00:2::11 (eth0) to a neighbour with 12, its way out. To be called once in a guest: there is no
+ * tear-down, the guest is thrown away.
+ */
+export async function guest(): Promise<Guest> {
+  if (!process.env[guestVariable]) throw new Error('this would change the machine itself: run it by scripts/test guest')
+  const [ip4, ip6] = ['192.0.2.11', 'fd00:2::11']
+  const host = await Host.boot({
+    ...{ name: 'guest', ip4, ip6, directory: '/tmp', checkout, cgroup: '/weft-guest', imageTar: await imageTar() },
+    env: { PATH: process.env['PATH'] ?? '', HOME: '/root', LANG: 'C.UTF-8' },
+    boot: () => Promise.resolve({ pid: 1, end: () => Promise.reject(new Error('the guest ends by itself')) }),
+  })
+  const client = { ip4: '192.0.2.12', ip6: 'fd00:2::12' }
+  const inside = ['ip', 'netns', 'exec', 'client']
+  await host.sh(`
+    ip netns add client
+    ip link add eth0 type veth peer name eth0 netns client
+    ip link set eth0 up
+    ip address add ${ip4}/24 dev eth0
+    ip address add ${ip6}/64 dev eth0 nodad
+    ip -n client link set lo up
+    ip -n client link set eth0 up
+    ip -n client address add ${client.ip4}/24 dev eth0
+    ip -n client address add ${client.ip6}/64 dev eth0 nodad
+    ip route add default via ${client.ip4}
+    ip -6 route add default via ${client.ip6}`)
+  return {
+    host,
+    client: { ...client, run: (command, options) => host.run([...inside, ...words(command)], options) },
+  }
+}
