@@ -2,6 +2,7 @@
 import type { Facts } from '../drivers/driver.ts'
 import { ownTables } from '../drivers/names.ts'
 import { Conntrack } from '../native/conntrack/conntrack.ts'
+import type { Segment } from '../native/conntrack/direct.ts'
 import { LinuxKernel } from '../native/kernel/linux.ts'
 import type { IfName, Resource } from '../native/kernel/resource.ts'
 import type { KernelError } from '../native/netlink/errors.ts'
@@ -27,6 +28,8 @@ export interface HostKernel extends AsyncDisposable {
   readRoutes(): Promise<void>
   /** Ends flows to published ports that go elsewhere: an earlier process may have died before it did. */
   forgetFlows(published: readonly Resource[]): Promise<void>
+  /** Ends flows that began while weft's rules were gone. */
+  forgetDirect(segments: readonly Segment[]): Promise<void>
 }
 
 export interface KernelOptions {
@@ -41,7 +44,6 @@ export interface KernelOptions {
 export async function openKernel({ config, log, point, onLost }: KernelOptions): Promise<HostKernel> {
   await using opened = new AsyncDisposableStack()
   const given = givenFacts(config)
-  const { marks } = given
   const rtnl = opened.use(new Rtnl())
   const netfilter = new NetlinkSocket(protocols.netfilter)
   const nft = opened.use(new Nft(netfilter, { owner: config.tableOwner === 'auto' }))
@@ -58,7 +60,7 @@ export async function openKernel({ config, log, point, onLost }: KernelOptions):
       rtnl,
       nft,
       conntrack,
-      own: { tables: ownTables, mark: marks.allowed },
+      tables: ownTables,
       point,
       onLost(name, cause) {
         log.warn({ link: name, err: cause }, 'a link could not be removed')
@@ -91,6 +93,7 @@ export async function openKernel({ config, log, point, onLost }: KernelOptions):
       subnets = routedSubnets(await rtnl.routes())
     },
     forgetFlows: published => conntrack.forget(published.map(want => ({ op: 'create', want }))),
+    forgetDirect: segments => conntrack.forgetDirect(segments),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Turns: work of one lane runs one after the other, lanes run beside each other, and `alone` runs beside nothing. A turn
- * whose signal was aborted before it came does not begin: it fails with the signal's reason.
+ * Turns: work of one lane runs one after the other, lanes run beside each other, and `alone` runs beside nothing. No name
+ * of a lane holds a slash, but for a first one. A turn whose signal was aborted before it came does not begin: it fails with the signal's reason.
  */
 export class Lanes {
   readonly #tails = new Map<string, Promise<unknown>>()
@@ -8,7 +8,15 @@ export class Lanes {
   #gate: Promise<unknown> = Promise.resolve()
 
   run<T>(lane: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#queue(lane, Promise.all([this.#gate, this.#tails.get(lane)]).then(begin(work, signal)))
+    const before = Promise.all([this.#gate, this.#tails.get(lane), ...this.#partsOf(lane)])
+    return this.#queue(lane, before.then(begin(work, signal)))
+  }
+
+  /** A turn of one part of a lane: parts run beside each other, and never beside a turn of the lane itself. */
+  part<T>(lane: string, part: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const name = `${lane}/${part}`
+    const before = Promise.all([this.#gate, this.#tails.get(lane), this.#tails.get(name)])
+    return this.#queue(name, before.then(begin(work, signal)))
   }
 
   /**
@@ -23,6 +31,10 @@ export class Lanes {
     const result = Promise.all([this.#gate, ...this.#tails.values()]).then(work)
     this.#gate = result.catch(() => undefined)
     return result
+  }
+
+  #partsOf(lane: string): readonly Promise<unknown>[] {
+    return [...this.#tails].flatMap(([name, tail]) => (name.startsWith(`${lane}/`) ? [tail] : []))
   }
 
   #queue<T>(lane: string, result: Promise<T>): Promise<T> {

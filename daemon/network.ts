@@ -4,6 +4,7 @@ import { addressOf, familyOf } from '../native/value/ip.ts'
 import { UserError } from '../plugin-api/answer.ts'
 import type { EndpointId, NetworkId } from '../plugin-api/ids.ts'
 import type { NetworkHandlers } from '../plugin-api/methods.ts'
+import type { CreateEndpointAnswer } from '../plugin-api/network.ts'
 import { endpointOptions, networkOptions } from '../plugin-api/options.ts'
 import { forward, putEndpoint, putNetwork, removeEndpoint, removeNetwork } from './edit.ts'
 import { explained } from './explain.ts'
@@ -11,12 +12,20 @@ import { admissionLane, isForsaken, namedDriver, type House } from './house.ts'
 import { publish, type PortChoices } from './ports.ts'
 import { directPorts, genericOf, newEndpoint, ownPools, recordOf, staticRoute } from './requests.ts'
 
+interface OfEndpoint {
+  readonly NetworkID: NetworkId
+  readonly EndpointID: EndpointId
+}
+
 export function networkHandlers(house: House, driverName: string, ports: PortChoices): NetworkHandlers {
   const driver = namedDriver(house, driverName)
   const inLane = <T>(id: NetworkId, work: () => Promise<T>): Promise<T> => explained(house.lanes.run(id, work))
   /** For what promises something: not begun any more when its caller has given it up. */
   const unlessLate = <T>(signal: AbortSignal | undefined, id: NetworkId, work: () => Promise<T>): Promise<T> =>
     explained(house.lanes.run(id, work, signal))
+  /** Endpoints have nothing to do with each other: a call waits for none but those of its own. */
+  const beside = <T>(of: OfEndpoint, work: () => Promise<T>, signal?: AbortSignal): Promise<T> =>
+    explained(house.lanes.part(of.NetworkID, of.EndpointID, work, signal))
 
   return {
     engineStarted: () => house.records.noteLife(driverName),
@@ -63,61 +72,68 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
         house.log.info({ network: NetworkID }, 'network removed')
       }),
 
-    createEndpoint: (request, signal) =>
-      unlessLate(signal, request.NetworkID, async () => {
+    async createEndpoint(request, signal) {
+      const create = async (may: { readonly replace: boolean }): Promise<CreateEndpointAnswer | undefined> => {
         refuseUnguarded(house)
         const network = knownNetwork(house, request.NetworkID)
         const endpoint = newEndpoint(house.records.bootId, network, request, driver)
         // The engine forgot the old holder without a word, or repeats itself: the address is given again.
         const same = house.records.endpoint(network.id, endpoint.id)
         const holders = endpoint.addresses.flatMap(cidr => house.records.holdersOf(addressOf(cidr)))
-        for (const old of new Set([...(same ? [same] : []), ...holders])) {
-          if (old.networkId === network.id) await removeEndpoint(house, old)
-        }
+        const old = [...new Set([...(same ? [same] : []), ...holders])].filter(each => each.networkId === network.id)
+        if (old.length > 0 && !may.replace) return undefined
+        for (const each of old) await removeEndpoint(house, each)
         await putEndpoint(house, network, endpoint, signal)
         house.log.info(
           { network: network.id, endpoint: endpoint.id, addresses: endpoint.addresses },
           'endpoint created',
         )
         return request.Interface.MacAddress ? {} : { Interface: { MacAddress: endpoint.mac } }
-      }),
+      }
+      const made = await beside(request, () => create({ replace: false }), signal)
+      // Other endpoints are removed in a turn of all of them.
+      return made ?? unlessLate(signal, request.NetworkID, async () => (await create({ replace: true })) ?? {})
+    },
 
     async endpointOperInfo() {
       return { Value: {} }
     },
 
     join: (request, signal) =>
-      unlessLate(signal, request.NetworkID, async () => {
-        refuseUnguarded(house)
-        const network = knownNetwork(house, request.NetworkID)
-        const endpoint = knownEndpoint(house, network.id, request.EndpointID)
-        await forward(
-          house,
-          driver.forwards(network).filter(family => !house.forwards(family)),
-        )
-        const { SandboxKey: sandboxKey } = request
-        const direct = directPorts(driver.publishing(network, house.facts), request)
-        const joined = { ...endpoint, ...direct, phase: 'joined', sandboxKey, changedAt: Date.now() } as const
-        await putEndpoint(house, network, joined, signal)
-        const { srcName, dstPrefix, gateways, routes, disableGatewayService } = driver.join(network, endpoint)
-        const gateway = gateways.find(ip => familyOf(ip) === 4)
-        const gateway6 = gateways.find(ip => familyOf(ip) === 6)
-        return {
-          InterfaceName: { SrcName: srcName, DstPrefix: dstPrefix },
-          ...(gateway === undefined ? {} : { Gateway: gateway }),
-          ...(gateway6 === undefined ? {} : { GatewayIPv6: gateway6 }),
-          ...(routes.length > 0 ? { StaticRoutes: routes.map(staticRoute) } : {}),
-          ...(disableGatewayService ? { DisableGatewayService: true } : {}),
-        }
-      }),
-
-    leave: ({ NetworkID, EndpointID }) =>
-      inLane(NetworkID, () =>
-        change(house, NetworkID, EndpointID, { phase: 'left', ports: [], direct: [], changedAt: Date.now() }),
+      beside(
+        request,
+        async () => {
+          refuseUnguarded(house)
+          const network = knownNetwork(house, request.NetworkID)
+          const endpoint = knownEndpoint(house, network.id, request.EndpointID)
+          await forward(
+            house,
+            driver.forwards(network).filter(family => !house.forwards(family)),
+          )
+          const { SandboxKey: sandboxKey } = request
+          const direct = directPorts(driver.publishing(network, house.facts), request)
+          const joined = { ...endpoint, ...direct, phase: 'joined', sandboxKey, changedAt: Date.now() } as const
+          await putEndpoint(house, network, joined, signal)
+          const { srcName, dstPrefix, gateways, routes, disableGatewayService } = driver.join(network, endpoint)
+          const gateway = gateways.find(ip => familyOf(ip) === 4)
+          const gateway6 = gateways.find(ip => familyOf(ip) === 6)
+          return {
+            InterfaceName: { SrcName: srcName, DstPrefix: dstPrefix },
+            ...(gateway === undefined ? {} : { Gateway: gateway }),
+            ...(gateway6 === undefined ? {} : { GatewayIPv6: gateway6 }),
+            ...(routes.length > 0 ? { StaticRoutes: routes.map(staticRoute) } : {}),
+            ...(disableGatewayService ? { DisableGatewayService: true } : {}),
+          }
+        },
+        signal,
       ),
 
-    deleteEndpoint: ({ NetworkID, EndpointID }) =>
-      inLane(NetworkID, async () => {
+    leave: request =>
+      beside(request, () => change(house, request, { phase: 'left', ports: [], direct: [], changedAt: Date.now() })),
+
+    deleteEndpoint: request =>
+      beside(request, async () => {
+        const { NetworkID, EndpointID } = request
         const endpoint = house.records.endpoint(NetworkID, EndpointID)
         if (!endpoint) return
         await removeEndpoint(house, endpoint)
@@ -125,18 +141,21 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
       }),
 
     programExternalConnectivity: (request, signal) =>
-      unlessLate(signal, request.NetworkID, async () => {
-        const network = knownNetwork(house, request.NetworkID)
-        const endpoint = knownEndpoint(house, network.id, request.EndpointID)
-        const bindings = endpointOptions('ProgramExternalConnectivity', request.Options).ports
-        // An internal network publishes nothing; the engine may ask all the same.
-        if (network.internal) return
-        const published = await publish(house, network, endpoint, bindings, ports, signal)
-        if (published.length > 0) house.log.info({ endpoint: endpoint.id, ports: published }, 'ports published')
-      }),
+      beside(
+        request,
+        async () => {
+          const network = knownNetwork(house, request.NetworkID)
+          const endpoint = knownEndpoint(house, network.id, request.EndpointID)
+          const bindings = endpointOptions('ProgramExternalConnectivity', request.Options).ports
+          // An internal network publishes nothing; the engine may ask all the same.
+          if (network.internal) return
+          const published = await publish(house, network, endpoint, bindings, ports, signal)
+          if (published.length > 0) house.log.info({ endpoint: endpoint.id, ports: published }, 'ports published')
+        },
+        signal,
+      ),
 
-    revokeExternalConnectivity: ({ NetworkID, EndpointID }) =>
-      inLane(NetworkID, () => change(house, NetworkID, EndpointID, { ports: [] })),
+    revokeExternalConnectivity: request => beside(request, () => change(house, request, { ports: [] })),
   }
 }
 
@@ -182,9 +201,9 @@ function refuseUnguarded(house: House): void {
 }
 
 /** A change of an endpoint that may be unknown by now; then there is nothing to do. */
-async function change(house: House, networkId: NetworkId, id: EndpointId, more: Partial<Endpoint>): Promise<void> {
-  const network = house.records.network(networkId)
-  const endpoint = house.records.endpoint(networkId, id)
+async function change(house: House, of: OfEndpoint, more: Partial<Endpoint>): Promise<void> {
+  const network = house.records.network(of.NetworkID)
+  const endpoint = house.records.endpoint(of.NetworkID, of.EndpointID)
   if (network && endpoint) await putEndpoint(house, network, { ...endpoint, ...more })
 }
 

@@ -99,6 +99,18 @@ export class Reconciler {
     await this.#kernel.apply(diff([], old))
   }
 
+  /**
+   * Weft's rules alone: rule sets that are gone or changed are loaded again with all the elements that are wished, before
+   * anything else is read. `owner`: theirs.
+   */
+  async restoreRules(owner: string): Promise<Settled> {
+    const lost = await this.#kernel.lost(this.wishOf(owner).filter(wish => wish.type === 'ruleset'))
+    const tables = new Set(lost.map(({ table }) => table))
+    const elements = [...this.#wishes.values()].flat().filter(wish => wish.type === 'element' && tables.has(wish.table))
+    const changes = [...lost, ...elements].map((want): Change => ({ op: 'update', want, have: want }))
+    return changes.length === 0 ? { done: [], failed: [] } : this.mend({ owner, changes })
+  }
+
   /** What would be changed now. */
   async differences(): Promise<readonly Difference[]> {
     const have = await this.#kernel.observe([...this.#wishes.values()].flat())

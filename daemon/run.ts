@@ -6,6 +6,7 @@ import type { Driver } from '../drivers/driver.ts'
 import { ownTables } from '../drivers/names.ts'
 import { drivers } from '../drivers/registry.ts'
 import { Ipam } from '../ipam/ipam.ts'
+import type { Segment } from '../native/conntrack/direct.ts'
 import { notify } from '../native/ffi/notify.ts'
 import { watchLegacy } from '../native/nft/legacy-watch.ts'
 import type { Rtnl } from '../native/rtnl/rtnl.ts'
@@ -84,6 +85,9 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
     observe: fact => {
       metrics.observeSettle(fact)
     },
+    restored() {
+      void host.forgetDirect(segmentsOf(records))
+    },
   })
   opened.defer(() => settler.stop())
   house.settleSoon = why => {
@@ -158,6 +162,11 @@ async function prepare(house: House, watch: Watch): Promise<readonly Failure[]> 
   return failed
 }
 
+/** Where containers have their addresses. */
+function segmentsOf(records: Records): readonly Segment[] {
+  return records.networks().flatMap(({ subnets, internal }) => subnets.map(({ pool }) => ({ pool, internal })))
+}
+
 /** Without its rules nothing that is closed would be: better no weft than an open one. */
 function refuseOpen({ report }: Settler): void {
   if (report.rulesStand) return
@@ -172,7 +181,7 @@ function holdsAlive(house: House, rtnl: Rtnl, subnet: Cidr, address: Ip): boolea
   return house.records.holdersOf(address).some(endpoint => {
     const network = house.records.network(endpoint.networkId)
     if (!network || endpoint.phase !== 'joined') return false
-    return driverOf(house, network).alive(endpoint, { hasLink: name => rtnl.link(name) !== undefined })
+    return driverOf(house, network).alive(endpoint, { hasLink: name => rtnl.indexOf(name) !== undefined })
   })
 }
 

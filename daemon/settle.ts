@@ -23,6 +23,8 @@ export interface SettlerOptions {
   /** What of it went wrong: the kernel is compared all the same. */
   readonly prepare: () => Promise<Settled['failed']>
   readonly observe: (fact: SettleFact) => void
+  /** Weft's rules were gone or changed, and are loaded again: meanwhile anything may have begun. */
+  readonly restored?: () => void
 }
 
 const eventPauseMs = 250
@@ -39,6 +41,10 @@ export class Settler {
   readonly #settleMs: number
   readonly #prepare: SettlerOptions['prepare']
   readonly #observe: (fact: SettleFact) => void
+  readonly #restored: () => void
+  #restoring: Promise<void> | undefined
+  /** One that has not begun to look sees what happens until then. */
+  #restoreDue = false
   #timer: NodeJS.Timeout | undefined
   #dueAt = Infinity
   #running: Promise<Settled> | undefined
@@ -50,10 +56,11 @@ export class Settler {
 
   /** `prepare` gathers facts and evidence, and changes wishes accordingly, before they are compared. */
   constructor(house: House, options: SettlerOptions) {
-    const { settleSeconds, prepare, observe } = options
+    const { settleSeconds, prepare, observe, restored = () => undefined } = options
     this.#house = house
     this.#prepare = prepare
     this.#observe = observe
+    this.#restored = restored
     this.#settleMs = settleSeconds * 1000
   }
 
@@ -61,6 +68,10 @@ export class Settler {
   soon(why: string, { now = false }: { readonly now?: boolean } = {}): void {
     const pauseMs = now ? 0 : eventPauseMs
     this.#house.log.debug({ why, pauseMs }, 'settle asked for')
+    if (now && !this.#restoreDue) {
+      this.#restoreDue = true
+      this.#restoring = this.#restore(this.#restoring)
+    }
     this.#schedule(pauseMs)
   }
 
@@ -85,7 +96,28 @@ export class Settler {
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#timer)
+    await this.#restoring
     await this.#running
+  }
+
+  /**
+   * While weft's rules are gone everything is open: they wait neither for turns nor for what else a settle reads. What
+   * fails here the settle that follows meets again, and reports.
+   */
+  async #restore(before: Promise<void> | undefined): Promise<void> {
+    await before
+    this.#restoreDue = false
+    if (this.#stopped || !this.#serving) return
+    const started = performance.now()
+    try {
+      const { done } = await this.#house.reconciler.restoreRules(hostOwner)
+      if (done.length === 0) return
+      const tookMs = Math.round(performance.now() - started)
+      this.#house.log.info({ count: done.length, tookMs }, 'rules loaded again')
+      this.#restored()
+    } catch (cause) {
+      this.#house.log.debug({ err: cause }, 'rules not loaded again')
+    }
   }
 
   #schedule(pauseMs: number): void {
@@ -156,6 +188,7 @@ export class Settler {
   }
 
   #note(done: readonly Done[], failed: Settled['failed'], tookMs: number): void {
+    if (done.some(({ change }) => subjectOf(change).type === 'ruleset')) this.#restored()
     const degraded = failed.map(({ owner, text, cause }) => `${owner}: ${text}: ${messageOf(cause)}`)
     this.#rests.note(done.map(({ change }) => keyOf(subjectOf(change))))
     this.#observe({ ms: tookMs, changes: done.length, failures: failed.length })

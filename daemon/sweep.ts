@@ -8,8 +8,8 @@ import { Nft } from '../native/nft/batch.ts'
 import { removeZone } from '../native/nft/firewalld.ts'
 import { Rtnl } from '../native/rtnl/rtnl.ts'
 
-/** `mark`: the bits of weft's accept rules, from the settings. A line for each thing that was removed. */
-export async function sweepKernel(mark: number): Promise<readonly string[]> {
+/** A line for each thing that was removed. */
+export async function sweepKernel(): Promise<readonly string[]> {
   const failures: unknown[] = []
   await using rtnl = new Rtnl()
   // Taking the ownership of the table is a change of it, and not needed to delete it.
@@ -17,7 +17,7 @@ export async function sweepKernel(mark: number): Promise<readonly string[]> {
   using kernel = new LinuxKernel({
     rtnl,
     nft,
-    own: { tables: ownTables, mark },
+    tables: ownTables,
     onLost: (_name, cause) => failures.push(cause),
   })
   const changes = surplus(await kernel.observe([]), () => false)

@@ -28,7 +28,8 @@ function filesOf(argument: string): readonly string[] {
     .sort()
 }
 
-async function runFile(path: string, timeoutSeconds: number): Promise<Outcome> {
+/** `tells`: what the test prints is shown also when it passes: figures, tables. */
+async function runFile(path: string, timeoutSeconds: number, tells: boolean): Promise<Outcome> {
   const started = Date.now()
   let output = ''
   // Its own process group, so that a time-out also ends what the test started.
@@ -51,8 +52,8 @@ async function runFile(path: string, timeoutSeconds: number): Promise<Outcome> {
   const good = status === 0 && total > 0 && passed === total
   const seconds = ((Date.now() - started) / 1000).toFixed(1)
   console.log(`${good ? 'ok    ' : 'FAILED'}  ${path}  ${passed}/${total}  ${seconds} s`)
+  if (!good || tells) console.log(output.trimEnd())
   if (good) return { passed, failed: 0 }
-  console.log(output.trimEnd())
   if (ending.timedOut) console.log(`${path}: killed after ${timeoutSeconds} s`)
   else if (total === 0) console.log(`${path}: no test ran (is test.run() missing?)`)
   return { passed, failed: Math.max(1, total - passed) }
@@ -65,26 +66,26 @@ async function runGuest(argument: string): Promise<Outcome> {
 }
 
 const wanted = process.argv.slice(2)
-const sum = { passed: 0, failed: 0 }
 const inside = process.env[guestVariable] !== undefined
-for (const argument of wanted) {
-  const name = layers[argument] ? argument : (argument.split('/')[1] ?? '')
-  const layer = layers[name] ?? { timeoutSeconds: 60, beside: 1 }
-  if (name === 'guest' && !inside) {
-    const outcome = await runGuest(argument)
-    sum.passed += outcome.passed
-    sum.failed += outcome.failed
-    continue
-  }
+const sum = { passed: 0, failed: 0 }
+const add = ({ passed, failed }: Outcome): void => {
+  sum.passed += passed
+  sum.failed += failed
+}
+const layerOf = (argument: string): string => (layers[argument] ? argument : (argument.split('/')[1] ?? ''))
+const isGuests = (argument: string): boolean => layerOf(argument) === 'guest' && !inside
+// It has a machine of its own, a slow one: the others do not wait for it.
+const guests = Promise.all(wanted.filter(isGuests).map(runGuest))
+for (const argument of wanted.filter(each => !isGuests(each))) {
+  const layer = layers[layerOf(argument)] ?? { timeoutSeconds: 60, beside: 1 }
   const queue = [...filesOf(argument)]
   const worker = async (): Promise<void> => {
     for (let path = queue.shift(); path !== undefined; path = queue.shift()) {
-      const outcome = await runFile(path, layer.timeoutSeconds)
-      sum.passed += outcome.passed
-      sum.failed += outcome.failed
+      add(await runFile(path, layer.timeoutSeconds, path === argument))
     }
   }
   await Promise.all(Array.from({ length: layer.beside }, worker))
 }
+for (const outcome of await guests) add(outcome)
 console.log(`${sum.passed} passed, ${sum.failed} failed`)
 process.exitCode = sum.failed === 0 && sum.passed > 0 ? 0 : 1

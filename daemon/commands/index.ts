@@ -49,7 +49,7 @@ export const commands: Readonly<Record<string, Row>> = {
     flags: [{ flag: '--force', help: 'also while containers use networks of weft: they lose them' }, root],
     async load() {
       const { uninstallWith } = await import('./uninstall.ts')
-      return uninstallWith(async mark => (await import('../sweep.ts')).sweepKernel(mark))
+      return uninstallWith(async () => (await import('../sweep.ts')).sweepKernel())
     },
   },
 }

@@ -12,12 +12,12 @@ import { count } from './print.ts'
 import { placeSpecs } from './specs.ts'
 import { tolerating } from './tolerate.ts'
 
-/** Given the bits of weft's accept rules. A line for each thing that was removed. */
-export type SweepKernel = (mark: number) => Promise<readonly string[]>
+/** A line for each thing that was removed. */
+export type SweepKernel = () => Promise<readonly string[]>
 
 export interface Removal {
   readonly force: boolean
-  readonly config: Pick<Config, 'stateDir' | 'runDir' | 'pluginDir' | 'markAllowed'>
+  readonly config: Pick<Config, 'stateDir' | 'runDir' | 'pluginDir'>
   readonly admin: Admin
   /** Removes what carries weft's mark in the kernel; called only when everything else has agreed. */
   readonly sweepKernel: SweepKernel
@@ -107,8 +107,8 @@ async function statusOf(admin: Admin): Promise<Status | undefined> {
   }
 }
 
-async function sweep(machine: Machine, { config, sweepKernel }: Removal): Promise<void> {
-  for (const line of await sweepKernel(config.markAllowed)) machine.say(line)
+async function sweep(machine: Machine, { sweepKernel }: Removal): Promise<void> {
+  for (const line of await sweepKernel()) machine.say(line)
 }
 
 async function removePluginSockets(machine: Machine, pluginDir: string): Promise<void> {

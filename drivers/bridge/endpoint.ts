@@ -36,7 +36,7 @@ export function planEndpoint(network: BridgeNetwork, endpoint: Endpoint, facts: 
       ...(mtu === undefined ? {} : { mtu }),
     },
     // A port is held before it is served, so that it is never served for two.
-    ...endpoint.ports.flatMap(port => held(port, endpoint, facts)),
+    ...endpoint.ports.flatMap(port => held(network, port, endpoint, facts)),
     ...endpoint.ports.flatMap(port => published(network, port, endpoint)),
     ...directPorts(network, endpoint, facts),
   ]
@@ -96,7 +96,7 @@ function identity(network: BridgeNetwork, endpoint: Endpoint): readonly Element[
 
 /** Who may use its published ports. A family without an entry in the list is closed. */
 function sourceLists(network: BridgeNetwork, endpoint: Endpoint): readonly Element[] {
-  const from = optionsOf(endpoint).from ?? network.options.from
+  const from = listOf(network, endpoint)
   if (!from) return []
   return endpoint.addresses.map(addressOf).flatMap(address => {
     const family = familyOf(address)
@@ -108,12 +108,17 @@ function sourceLists(network: BridgeNetwork, endpoint: Endpoint): readonly Eleme
   })
 }
 
+function listOf(network: BridgeNetwork, endpoint: Endpoint): readonly Cidr[] | undefined {
+  return optionsOf(endpoint).from ?? network.options.from
+}
+
 /** The socket that holds the port, and where no rule can translate, one that relays. */
-function held(port: PublishedPort, endpoint: Endpoint, facts: Facts): readonly HeldPort[] {
+function held(network: BridgeNetwork, port: PublishedPort, endpoint: Endpoint, facts: Facts): readonly HeldPort[] {
   const { protocol, hostAddress, hostPort, containerPort } = port
   const hold: HeldPort = { type: 'port', protocol, address: hostAddress, port: hostPort }
   const relayed = relayTarget(port, endpoint)
-  if (relayed) return [{ ...hold, relay: { address: relayed, port: containerPort } }]
+  const from = listOf(network, endpoint)
+  if (relayed) return [{ ...hold, relay: { address: relayed, port: containerPort, ...(from && { from }) } }]
   const address = addressIn(6, endpoint)
   if (hostAddress !== '::' || !address || !facts.loopback6 || protocol === 'sctp') return [hold]
   return [hold, { ...hold, address: loopback6, relay: { address, port: containerPort } }]

@@ -48,13 +48,13 @@ export function forwardingChains(marks: Marks): readonly ExplainedChain[] {
       name: 'from_br',
       about: 'A container sends.',
       rules: [
+        because('It answers, or goes on.', known, goto('ok')),
         because(
           'It reaches a port published by its own network: to be masqueraded on the way back in.',
           is(bridgePair, '@hairpin'),
           translated,
           addToMark(marks.hairpin),
         ),
-        because('It answers, or goes on.', known, goto('ok')),
         because('To its own network.', is(bridgePair, '@same'), goto('ok')),
         because('An internal network reaches nobody, not even what others publish.', is(iifname, '@internal'), drop),
         because('A blackhole route of the network.', is(concat(iifname, target4), '@blackhole4'), drop),

@@ -7,14 +7,15 @@ import { KernelError } from '../netlink/errors.ts'
 import { request, type NetlinkSocket, type Request } from '../netlink/socket.ts'
 import { families } from '../nft/messages.ts'
 import type { AddressInfo } from '../rtnl/addr.ts'
-import { addressOf, ipToBytes, type Family } from '../value/ip.ts'
+import { addressOf, familyOf, ipToBytes, type Family } from '../value/ip.ts'
+import { directAmong, type Segment } from './direct.ts'
 import { delFlow, filterFlags, getFlow, type Flow } from './messages.ts'
 import { rawOf, staleAmong, translating, translationsOf, type Translation } from './translation.ts'
 
 export interface ConntrackOptions {
   /** Of this host. */
   readonly addresses: () => Promise<readonly Pick<AddressInfo, 'cidr'>[]>
-  /** Flows may be left that go where a port has led to before. */
+  /** Flows may be left that go where a port has led to before, or where none may. */
   readonly onStale: (cause: unknown) => void
 }
 
@@ -56,6 +57,20 @@ export class Conntrack implements AsyncDisposable {
     // A look takes as long for one port as for thousands: who comes during one shares the next.
     this.#next ??= this.#last = this.#look(this.#last)
     await this.#next
+  }
+
+  /**
+   * After the rules were gone: deletes the flows between containers and others that began meanwhile, see `directAmong`.
+   * Never rejects, see `onStale`.
+   */
+  async forgetDirect(segments: readonly Segment[]): Promise<void> {
+    for (const [family, some] of Map.groupBy(segments, ({ pool }) => familyOf(pool))) {
+      try {
+        await this.remove(family, directAmong(await this.#dump(family, {}), some))
+      } catch (cause) {
+        this.#options.onStale(cause)
+      }
+    }
   }
 
   /**

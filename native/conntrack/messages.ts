@@ -25,7 +25,18 @@ const addresses = attrs({
   source6: [3, bytes],
   destination6: [4, bytes],
 })
-const ports = attrs({ protocol: [1, u8], source: [2, be16], destination: [3, be16] })
+/** What tells flows of one protocol apart: ports, or what ICMP has in their place. */
+const ports = attrs({
+  protocol: [1, u8],
+  source: [2, be16],
+  destination: [3, be16],
+  icmpId: [4, be16],
+  icmpType: [5, u8],
+  icmpCode: [6, u8],
+  icmp6Id: [7, be16],
+  icmp6Type: [8, u8],
+  icmp6Code: [9, u8],
+})
 
 /** One direction: who sends, and to whom. */
 export const tuple = attrs({
@@ -41,6 +52,7 @@ export const filterFlags = { protocol: 1 << 3, destinationPort: 1 << 5 } as cons
 export const flow = attrs({
   original: [1, tuple], // as the first packet came
   reply: [2, tuple], // as answers come: its source is where the first packet was sent on to
+  status: [3, be32], // bits: what has happened to it
   id: [12, be32], // tells a flow from a later one with the same tuple
   zone: [18, be16],
   filter: [25, attrs({ original: [1, u32], reply: [2, u32] })],

@@ -17,6 +17,7 @@ const MSG_DONTWAIT = 0x40
 const MSG_TRUNC = 0x20
 const EINTR = 4
 const EAGAIN = 11
+const ENODEV = 19
 const ENOBUFS = 105
 
 // The program's own symbols: the same line serves glibc and musl.
@@ -39,6 +40,7 @@ const calls = {
   recv: declare_('long recv(int, void *, size_t, int)'),
   sendmsg: declare_('long sendmsg(int, void *, int)'),
   recvmsg: declare_('long recvmsg(int, void *, int)'),
+  ioctl: declare_('int ioctl(int, unsigned long, void *)'),
   close: declare_('int close(int)'),
   setns: declare_('int setns(int, int)'),
   unshare: declare_('int unshare(int)'),
@@ -113,6 +115,19 @@ const attach = library.func('setsockopt', 'int', ['int', 'int', 'int', koffi.poi
 export function attachFilter(fd: number, filter: Uint8Array): void {
   const program = { length: filter.length / 8, filter }
   if (attach(fd, 1, 26, program, koffi.sizeof(sockFprog)) < 0) throw failure('setsockopt', koffi.errno())
+}
+
+const SIOCGIFINDEX = 0x8933
+
+/** Index of a link in the namespace of a socket, of whatever sort; undefined: no such link. Waits for no lock. */
+export function interfaceIndex(fd: number, name: string): number | undefined {
+  // struct ifreq: the name in 16 bytes, then a union
+  const question = Buffer.alloc(40)
+  if (question.write(name) > 15) return undefined
+  if (calls.ioctl(fd, SIOCGIFINDEX, question) >= 0) return question.readInt32LE(16)
+  const errno = koffi.errno()
+  if (errno === ENODEV) return undefined
+  throw failure('ioctl', errno)
 }
 
 export function send(fd: number, data: Uint8Array, to?: Uint8Array): void {

@@ -56,11 +56,10 @@ export function compare(want: Resource, have: Resource): Verdict {
       return sameFields(want, have, ['value']) ? 'same' : 'update'
     case 'ruleset':
       return sameFields(want, have, ['digest']) ? 'same' : 'update'
-    case 'accept':
-      return sameFields(want, have, ['mark']) ? 'same' : 'recreate'
     case 'port':
       return isDeepStrictEqual(want.relay, 'relay' in have ? have.relay : undefined) ? 'same' : 'update'
     case 'address':
+    case 'accept':
       return 'same'
   }
 }

@@ -1,6 +1,7 @@
 /** A kernel in memory for tests without rights: keeps resources, fails where it is told to, and prints what is left. */
+import { compare } from './diff.ts'
 import type { Change, Kernel } from './kernel.ts'
-import { describe, keyOf, type Observed, type Resource } from './resource.ts'
+import { describe, keyOf, type Observed, type Resource, type Ruleset } from './resource.ts'
 
 export class FakeKernel implements Kernel {
   readonly #things = new Map<string, Resource>()
@@ -33,6 +34,13 @@ export class FakeKernel implements Kernel {
     return [...this.#things]
       .map(([key, resource]) => ({ key, resource, foreign: this.#foreign.has(key) || resource.type === 'sysctl' }))
       .filter(({ key, foreign, resource }) => (resource.type === 'element' ? seesElements : !foreign || named.has(key)))
+  }
+
+  async lost(rulesets: readonly Ruleset[]): Promise<readonly Ruleset[]> {
+    return rulesets.filter(want => {
+      const have = this.#things.get(keyOf(want))
+      return !have || compare(want, have) !== 'same'
+    })
   }
 
   async apply(changes: readonly Change[]): Promise<void> {

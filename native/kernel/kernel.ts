@@ -1,4 +1,4 @@
-import type { Observed, Resource } from './resource.ts'
+import type { Observed, Resource, Ruleset } from './resource.ts'
 
 /** A step from what is there to what is wished. `recreate`: an attribute differs that cannot be changed in place. */
 export type Change =
@@ -18,6 +18,8 @@ export interface Kernel {
    * Links whose removal is under way are not there any more.
    */
   observe(wishes: Iterable<Resource>): Promise<readonly Observed[]>
+  /** Those of the rule sets that are not there as they are wished. Much quicker than to observe. */
+  lost(rulesets: readonly Ruleset[]): Promise<readonly Ruleset[]>
   /**
    * In order; stops at the first failure with a KernelError. Neighbouring changes of nft elements and rule sets are one
    * atomic batch. Removals of links are only queued: `idle` tells when they are done, and settle finds what failed.

@@ -5,17 +5,17 @@ import type { Rtnl } from '../rtnl/rtnl.ts'
 import type { Change, Kernel } from './kernel.ts'
 import { kindOf, kinds } from './kinds/index.ts'
 import type { Machine } from './kinds/kind.ts'
-import { batchOf, isBatched, observeNft, type OwnTable } from './kinds/nftables.ts'
+import { batchOf, isBatched, lostRulesets, observeNft, type OwnTable } from './kinds/nftables.ts'
 import { HeldPorts } from './ports.ts'
-import type { IfName, Observed, Resource } from './resource.ts'
+import type { IfName, Observed, Resource, Ruleset } from './resource.ts'
 
 export interface LinuxParts {
   readonly rtnl: Rtnl
   readonly nft: Nft
   /** Told of every change of nftables once it is made. Without it, flows keep the translation that they began with. */
   readonly conntrack?: Pick<Conntrack, 'forget'>
-  /** weft's own tables, and the bits of its accept rules: looked for also when nobody wishes them. */
-  readonly own: { readonly tables: readonly OwnTable[]; readonly mark: number }
+  /** weft's own: looked for also when nobody wishes them. */
+  readonly tables: readonly OwnTable[]
   /** A removal that was queued failed. */
   readonly onLost: (name: IfName, cause: unknown) => void
   /** Called before and after every step: tests crash there. */
@@ -27,19 +27,23 @@ export class LinuxKernel implements Kernel, Disposable {
   readonly #machine: Machine
 
   constructor(parts: LinuxParts) {
-    const { rtnl, own, onLost } = parts
+    const { rtnl, onLost } = parts
     this.#parts = parts
-    this.#machine = { rtnl, ports: new HeldPorts(), mark: own.mark, onLost }
+    this.#machine = { rtnl, ports: new HeldPorts(), onLost }
   }
 
   async observe(wishes: Iterable<Resource>): Promise<readonly Observed[]> {
-    const { rtnl, nft, own } = this.#parts
+    const { rtnl, nft, tables } = this.#parts
     const wished = [...wishes]
     const all = await rtnl.links()
     const leaving = rtnl.removing
     const links = all.filter(({ name }) => !leaving.has(name))
     const seen = await Promise.all(Object.values(kinds).map(kind => kind.observe(this.#machine, wished, links)))
-    return [...seen.flat(), ...(await observeNft(nft, wished, own))]
+    return [...seen.flat(), ...(await observeNft(nft, wished, tables))]
+  }
+
+  lost(rulesets: readonly Ruleset[]): Promise<readonly Ruleset[]> {
+    return lostRulesets(this.#parts.nft, rulesets)
   }
 
   async apply(changes: readonly Change[]): Promise<void> {

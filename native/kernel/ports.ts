@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { setImmediate as turn } from 'node:timers/promises'
 import { SystemError } from '../ffi/errno.ts'
 import { closeHeldPort, holdPort, openServedPort } from '../ffi/ports.ts'
@@ -114,7 +115,7 @@ export class HeldPorts {
 }
 
 function sameRelay({ relay: one }: HeldPort, { relay: other }: HeldPort): boolean {
-  return one?.address === other?.address && one?.port === other?.port
+  return isDeepStrictEqual(one, other)
 }
 
 function spotOf({ protocol, address, port }: HeldPort): string {

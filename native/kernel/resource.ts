@@ -108,12 +108,13 @@ export interface HeldPort {
   readonly protocol: Protocol
   readonly address: Ip
   readonly port: number
-  /** Of the container. Not with sctp. */
-  readonly relay?: { readonly address: Ip; readonly port: number }
+  /** Address and port of the container; `from`: who may use it, beside the host. Not with sctp. */
+  readonly relay?: { readonly address: Ip; readonly port: number; readonly from?: readonly Cidr[] }
 }
 
 /**
- * A rule at the top of another program's chain that accepts what weft's own table has marked as allowed.
+ * A rule at the top of another program's chain that accepts what weft's own table has marked as allowed. Rules with
+ * different bits are different things: one of before the setting changed may stand beside the one that is wished.
  * `legacy` chains belong to the old iptables and are changed by the host's own binary. `firewalld` has its own idea of
  * rules: there `chain` is a link, or `wb+` for all that weft names itself, in the zone of weft's bridges.
  */
@@ -152,7 +153,7 @@ export function keyOf(resource: Resource): string {
     case 'port':
       return `port ${resource.protocol} ${resource.address} ${resource.port}`
     case 'accept':
-      return `accept ${resource.family} ${resource.chain} ${resource.backend}`
+      return `accept ${resource.family} ${resource.chain} ${resource.backend} ${resource.mark}`
   }
 }
 
@@ -181,6 +182,7 @@ export function describe(resource: Resource): string {
       return words(
         `port ${resource.protocol} ${resource.address} ${resource.port}`,
         resource.relay && `relayed to ${resource.relay.address} ${resource.relay.port}`,
+        resource.relay?.from && `from ${resource.relay.from.join(',') || 'nobody'}`,
       )
     case 'accept':
       return `accept ${resource.family} ${resource.chain} ${resource.backend} mark 0x${resource.mark.toString(16)}`

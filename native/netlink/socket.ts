@@ -3,6 +3,7 @@
  * namespaces of the machine, and waiting for it must not hold up the program.
  */
 import { errnoName } from '../ffi/errno.ts'
+import { interfaceIndex } from '../ffi/libc.ts'
 import { Channel, failureOf, openNetlink, type Exchange, type NetlinkProtocol, type Request } from './channel.ts'
 import { kernelError, type KernelError } from './errors.ts'
 import { attributeAt, flags, frame, parse, type Frame, type Message } from './message.ts'
@@ -114,14 +115,10 @@ export class NetlinkSocket implements AsyncDisposable {
     return answerOf(of, item, exchange, about.absent ?? [])
   }
 
-  /** The same for several objects, in the thread pool; one place per request. */
-  async find<H, A>(
-    of: Message<H, A>,
-    requests: readonly Request[],
-    absent: readonly string[],
-  ): Promise<readonly (Entry<H, A> | undefined)[]> {
-    const exchanges = await this.#queue(() => this.#commands.exchange(requests, flags.ack))
-    return requests.map((item, index) => answerOf(of, item, exchanges[index], absent))
+  /** Index of a link in this socket's namespace; undefined: no such link. Unlike RTM_GETLINK it waits for no lock. */
+  linkIndex(name: string): number | undefined {
+    this.#checkOpen()
+    return interfaceIndex(this.#commands.fd, name)
   }
 
   /**

@@ -1,9 +1,14 @@
 /**
  * The accept rule in another firewall's chain. Made of plain expressions only: `iptables -S` of the nft variant shows
  * it as `-m mark --mark 0x100000/0x100000 -j ACCEPT`. A look-up of a set would be shown as no condition at all, and a
- * save and restore would open that firewall.
+ * save and restore would open that firewall. Its comment tells it from rules of others, whatever the bits; iptables
+ * shows that as well, and keeps it.
  */
-import type { Expression } from './messages.ts'
+import type { Infer } from '../netlink/codec.ts'
+import type { Expression, rule } from './messages.ts'
+import { commentInUserdata } from './program.ts'
+
+export const acceptComment = 'weft'
 
 const register = 1
 const verdictRegister = 0
@@ -25,9 +30,28 @@ export function acceptExpressions(mark: number): readonly Expression[] {
   ]
 }
 
-/** Is it the rule of `acceptExpressions`, or what iptables-nft makes of it when it saves and restores? */
-export function isAcceptRule(expressions: readonly Expression[], mark: number): boolean {
-  const [first, ...rest] = expressions.filter(({ name }) => name !== 'counter')
+/** The bits of weft's rule, also as iptables-nft writes it when it saves and restores. Undefined: it is another rule. */
+export function acceptedMark({ expressions = [], userdata }: Infer<typeof rule>): number | undefined {
+  const comments = [...(userdata ? [commentInUserdata(userdata)] : []), ...expressions.flatMap(commentsIn)]
+  if (comments.length !== 1 || comments[0] !== acceptComment) return undefined
+  const rest = expressions.filter(item => item.name !== 'counter' && commentsIn(item).length === 0)
+  const [first, second] = rest
+  const bytes = first?.name === 'match' ? first.data?.info : second?.name === 'bitwise' && second.data?.mask?.value
+  if (!bytes || bytes.length < 4) return undefined
+  const mark = Buffer.from(bytes).readUInt32LE()
+  return isAccept(rest, mark) ? mark : undefined
+}
+
+/** struct xt_comment_info is a text that ends with a NUL. */
+function commentsIn({ name, data }: Expression): readonly string[] {
+  if (name !== 'match' || data?.match !== 'comment') return []
+  return Buffer.from(data.info ?? [])
+    .toString()
+    .split('\0', 1)
+}
+
+function isAccept(expressions: readonly Expression[], mark: number): boolean {
+  const [first, ...rest] = expressions
   const verdict = rest.at(-1)
   if (verdict?.name !== 'immediate' || verdict.data?.data?.verdict?.code !== accept) return false
   if (first?.name === 'match') {

@@ -6,6 +6,7 @@ import type { AcceptRule, Element, Ruleset, TableFamily } from '../kernel/resour
 import type { KernelError } from '../netlink/errors.ts'
 import { flags } from '../netlink/message.ts'
 import { request, type NetlinkSocket, type Request } from '../netlink/socket.ts'
+import { apartFrom } from './elements.ts'
 import {
   accepting,
   adding,
@@ -32,15 +33,21 @@ import type { Hold } from './program.ts'
 import { NftReader } from './read.ts'
 
 export type NftOp =
-  /** The table's rules become these in one step, whatever they were. Elements that it has are kept, these are added. */
+  /**
+   * The table's rules become these in one step, whatever they were. These elements are added to those that it has, which
+   * are kept unless they overlap one of them.
+   */
   | { readonly op: 'replace'; readonly ruleset: Ruleset; readonly elements: readonly Element[] }
   | { readonly op: 'delete'; readonly family: TableFamily; readonly table: string }
   | { readonly op: 'add' | 'remove'; readonly element: Element }
   /** Rules in the `filter` tables of others, of `backend: 'nft'` only. */
   | { readonly op: 'accept' | 'unaccept'; readonly rule: AcceptRule }
 
+type Replacement = Extract<NftOp, { op: 'replace' }>
+
 const inet = { family: families.inet }
-const rank = { delete: 0, replace: 1, add: 2, remove: 2, accept: 2, unaccept: 2 } as const
+/** What goes must neither be kept nor be in the way: the kernel refuses many prefixes that overlap another one. */
+const rank = { delete: 0, replace: 1, remove: 2, add: 3, accept: 3, unaccept: 3 } as const
 /** Other programs' changes may come in between, again and again: an engine that starts makes hundreds. */
 const attempts = 10
 
@@ -64,8 +71,8 @@ export class Nft extends NftReader {
   }
 
   /**
-   * All operations or none. Adding what is there already and removing what is not are no errors. Rejects with
-   * KernelError that names the operation which was refused.
+   * All operations or none; elements go before others come, whatever the order. Adding what is there already and
+   * removing what is not are no errors. Rejects with KernelError that names the operation which was refused.
    */
   async commit(ops: readonly NftOp[]): Promise<void> {
     if (ops.length === 0) return
@@ -83,7 +90,6 @@ export class Nft extends NftReader {
 
   async #membersOf(ops: readonly NftOp[]): Promise<readonly Member[]> {
     const members: Member[] = []
-    // Elements change in the new table: what is removed must not be kept.
     for (const op of ops.toSorted((a, b) => rank[a.op] - rank[b.op])) members.push(...(await this.#membersOfOne(op)))
     return members
   }
@@ -92,7 +98,7 @@ export class Nft extends NftReader {
     switch (op.op) {
       case 'replace':
         this.learn(op.ruleset)
-        return [loading(op.ruleset, this.#hold()), ...this.#fill([...(await this.#kept(op.ruleset)), ...op.elements])]
+        return [loading(op.ruleset, this.#hold()), ...this.#fill([...(await this.#kept(op)), ...op.elements])]
       case 'delete':
         return [droppingTable(op.family, op.table, this.#hold())]
       case 'add':
@@ -106,11 +112,13 @@ export class Nft extends NftReader {
     }
   }
 
-  async #kept({ table, program }: Ruleset): Promise<readonly Element[]> {
+  async #kept({ ruleset: { table, program }, elements: wished }: Replacement): Promise<readonly Element[]> {
     const kept: Element[] = []
-    for (const [set, { learned }] of Object.entries(program.sets)) {
+    const wishedOf = Map.groupBy(wished, ({ set }) => set)
+    for (const [set, { learned, interval }] of Object.entries(program.sets)) {
       if (learned) continue
-      const elements = await this.listElements(table, set)
+      const listed = await this.listElements(table, set)
+      const elements = interval ? apartFrom(wishedOf.get(set) ?? [], listed) : listed
       kept.push(...elements.map((element): Element => ({ type: 'element', table, set, ...element })))
     }
     return kept

@@ -16,6 +16,7 @@ import {
   ipToBigint,
   ipToBytes,
   networkOf,
+  overlaps,
   parseCidr,
   parseIp,
   rangeOf,
@@ -52,6 +53,28 @@ export function toText(shape: SetShape, elements: readonly RawElement[]): readon
   const sorted = elements.toSorted((a, b) => Buffer.compare(a.key, b.key) || Number(b.end ?? 0) - Number(a.end ?? 0))
   if (shape.interval && shape.key.length === 1) return intervalsToText(shape, sorted)
   return sorted.map(element => ({ key: keyText(shape, element), ...valueText(shape, element) }))
+}
+
+/**
+ * Those listed of a set of prefixes that overlap none of the others, in an order in which the kernel takes them: the
+ * narrower first. Ranges are left out: weft writes none, and cannot.
+ */
+export function apartFrom(others: readonly TextElement[], listed: readonly TextElement[]): readonly TextElement[] {
+  const prefixes = Map.groupBy(others.map(splitPrefix), ({ before }) => before)
+  const apart = listed.filter(element => {
+    const { before, cidr } = splitPrefix(element)
+    const near = prefixes.get(before) ?? []
+    return cidr && !near.some(other => other.cidr && overlaps(other.cidr, cidr))
+  })
+  // Listed by where they begin, which the wider one does first.
+  return apart.toReversed()
+}
+
+/** Its last field, and those before. */
+function splitPrefix({ key }: TextElement): { readonly before: string; readonly cidr: Cidr | undefined } {
+  const parts = key.split(joint)
+  const cidr = parseCidr(parts.pop() ?? '')
+  return { before: parts.join(joint), cidr }
 }
 
 function keysToRaw(shape: SetShape, key: string): readonly RawElement[] {

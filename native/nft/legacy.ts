@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import type { AcceptRule } from '../kernel/resource.ts'
 import { KernelError } from '../netlink/errors.ts'
+import { acceptComment } from './accept.ts'
 import type { ForeignFilter } from './read.ts'
 
 const families = ['ip', 'ip6'] as const
@@ -43,8 +44,13 @@ export async function readLegacy(): Promise<readonly LegacyFilter[]> {
   return found
 }
 
-export function holdsAccept({ lines }: LegacyFilter, rule: AcceptRule): boolean {
-  return lines.includes(`-A ${specification(rule).join(' ')}`)
+/** Accept rules of weft in a chain, whatever their bits. */
+export function legacyAccepts({ family, lines }: LegacyFilter, chain: string): readonly AcceptRule[] {
+  return [...new Set(lines)].flatMap(line => {
+    const mark = Number(/ --mark (0x[0-9a-f]+)/.exec(line)?.[1])
+    const rule: AcceptRule = { type: 'accept', family, chain, backend: 'legacy', mark }
+    return line === `-A ${specification(rule).join(' ')}` ? [rule] : []
+  })
 }
 
 export async function hasLegacyAccept(rule: AcceptRule): Promise<boolean> {
@@ -69,8 +75,9 @@ export async function removeLegacyAccept(rule: AcceptRule): Promise<void> {
 
 function specification({ chain, mark }: AcceptRule): readonly string[] {
   const bits = `0x${mark.toString(16)}`
+  const masked = mark === 0xffffffff ? bits : `${bits}/${bits}`
   // As `iptables -S` writes it.
-  return [chain, '-m', 'mark', '--mark', mark === 0xffffffff ? bits : `${bits}/${bits}`, '-j', 'ACCEPT']
+  return [chain, '-m', 'mark', '--mark', masked, '-m', 'comment', '--comment', acceptComment, '-j', 'ACCEPT']
 }
 
 function familyOf({ family }: AcceptRule): Family {

@@ -2,7 +2,7 @@
 import type { AcceptRule, Element, Ruleset, SetShape, TableFamily } from '../kernel/resource.ts'
 import { flags } from '../netlink/message.ts'
 import { request, type Request } from '../netlink/socket.ts'
-import { acceptExpressions } from './accept.ts'
+import { acceptComment, acceptExpressions } from './accept.ts'
 import { toRaw, type TextElement } from './elements.ts'
 import {
   delElements,
@@ -15,7 +15,7 @@ import {
   newElements,
   newRule,
 } from './messages.ts'
-import { replayFrames, type Hold } from './program.ts'
+import { commentUserdata, replayFrames, type Hold } from './program.ts'
 
 /** Messages that belong together, and what to send instead when one is refused with an errno: `[]` is nothing. */
 export interface Member {
@@ -81,7 +81,8 @@ export function removing(place: Place, key: string, hold: Hold): Member {
 
 /** At the top of the chain. */
 export function accepting({ family, chain, mark }: AcceptRule): Member {
-  const attrs = { table: 'filter', chain, expressions: acceptExpressions(mark) }
+  const userdata = commentUserdata(acceptComment)
+  const attrs = { table: 'filter', chain, expressions: acceptExpressions(mark), userdata }
   const about = { op: 'insert', object: `accept rule in ${family} filter ${chain}`, flags: flags.create }
   return { requests: [request(newRule, { family: families[family] }, attrs, about)] }
 }

@@ -104,6 +104,7 @@ export const rule = attrs({
   chain: [2, str],
   handle: [3, be64],
   expressions: [4, list(1, expression)],
+  userdata: [7, bytes], // as of a table
 })
 
 function nft<A>(name: string, number: number, table: AttrTable<A>, reply?: number): Message<Nfgenmsg, A> {

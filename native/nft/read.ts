@@ -2,7 +2,7 @@
 import type { AcceptRule, Ruleset, SetShape, TableFamily } from '../kernel/resource.ts'
 import { KernelError } from '../netlink/errors.ts'
 import type { NetlinkSocket } from '../netlink/socket.ts'
-import { isAcceptRule } from './accept.ts'
+import { acceptedMark } from './accept.ts'
 import { toText, type TextElement } from './elements.ts'
 import {
   elementFlags,
@@ -34,6 +34,11 @@ export interface ForeignFilter {
   readonly drops: boolean
   /** The engine's chain for rules of others exists. */
   readonly dockerUser: boolean
+}
+
+interface FoundAccept {
+  readonly handle: bigint
+  readonly mark: number
 }
 
 export class NftReader implements AsyncDisposable {
@@ -97,13 +102,19 @@ export class NftReader implements AsyncDisposable {
   }
 
   /** Handles of this rule in its chain; iptables-nft may have written it anew. */
-  async findAccept({ family, chain, mark }: AcceptRule): Promise<readonly bigint[]> {
+  async findAccept(rule: AcceptRule): Promise<readonly bigint[]> {
+    return (await this.listAccepts(rule)).flatMap(({ handle, mark }) => (mark === rule.mark ? [handle] : []))
+  }
+
+  /** Accept rules of weft in the chain, whatever their bits. None when there is no such chain. */
+  async listAccepts({ family, chain }: Pick<AcceptRule, 'family' | 'chain'>): Promise<readonly FoundAccept[]> {
     const header = { family: families[family] }
     const about = { op: 'list', object: `rules of ${family} filter ${chain}` }
     const rules = await absentIsEmpty(this.socket.dump(getRule, header, { table: 'filter', chain }, about))
-    return rules.flatMap(({ attrs: { handle, expressions } }) =>
-      handle !== undefined && expressions && isAcceptRule(expressions, mark) ? [handle] : [],
-    )
+    return rules.flatMap(({ attrs }) => {
+      const mark = acceptedMark(attrs)
+      return attrs.handle === undefined || mark === undefined ? [] : [{ handle: attrs.handle, mark }]
+    })
   }
 
   /** Number of the last change to any table. */

@@ -1,7 +1,8 @@
 /** Ports of the host that this program serves itself, because no rule can: it passes on what arrives. */
 import { socketAddress } from '../ffi/ports.ts'
 import { Datagrams } from '../ffi/datagram.ts'
-import type { Ip } from '../value/ip.ts'
+import type { Cidr, Ip } from '../value/ip.ts'
+import { Admission } from './admission.ts'
 import { Flow } from './flow.ts'
 import { Poll } from './poll.ts'
 import { TcpRelay } from './tcp.ts'
@@ -18,6 +19,8 @@ export interface Relay {
 export interface Target {
   readonly address: Ip
   readonly port: number
+  /** Who may use it, beside this host; absent: everybody. */
+  readonly from?: readonly Cidr[]
 }
 
 /** What all relays share. Once all are closed, nothing of it keeps the program from ending. */
@@ -26,13 +29,15 @@ export class Relays {
   readonly #turns = new Turns()
   readonly #flow = new Flow()
   readonly #datagrams = new Datagrams()
+  readonly #admission = new Admission()
 
   /**
    * From `openServedPort`; the relay owns it from now on, and serves it soon. `onLost`: it never will; the port is free.
    */
   start(fd: number, protocol: 'tcp' | 'udp', to: Target, onLost: (cause: unknown) => void): Relay {
-    if (protocol === 'tcp') return new TcpRelay(fd, to, { turns: this.#turns, flow: this.#flow, onLost })
+    const admits = (client: Ip | undefined): boolean => this.#admission.admits(to.from, client)
+    if (protocol === 'tcp') return new TcpRelay(fd, to, { turns: this.#turns, flow: this.#flow, admits, onLost })
     const target = socketAddress(to.address, to.port)
-    return new UdpRelay(fd, target, { poll: this.#poll, datagrams: this.#datagrams })
+    return new UdpRelay(fd, target, { poll: this.#poll, datagrams: this.#datagrams, admits })
   }
 }

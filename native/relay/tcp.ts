@@ -5,6 +5,8 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { errnoNumber } from '../ffi/errno.ts'
 import { closeHeldPort, letConnectionsLinger } from '../ffi/ports.ts'
+import type { Ip } from '../value/ip.ts'
+import { addressOfPeer } from './admission.ts'
 import type { Flow } from './flow.ts'
 import type { Relay, Target } from './relay.ts'
 import type { Turns } from './turns.ts'
@@ -17,6 +19,7 @@ const acceptLosses = ['ECONNABORTED', 'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', '
 export interface TcpRelayOptions {
   readonly turns: Turns
   readonly flow: Flow
+  readonly admits: (client: Ip | undefined) => boolean
   /** It cannot be listened on. The port is free then. */
   readonly onLost: (cause: unknown) => void
 }
@@ -52,7 +55,8 @@ export class TcpRelay implements Relay {
 
   #serve(): Server {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, client => {
-      this.#join(client)
+      if (this.#options.admits(addressOfPeer(client.remoteAddress))) this.#join(client)
+      else client.resetAndDestroy()
     })
     let listening = false
     server.on('error', cause => {

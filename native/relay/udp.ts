@@ -6,6 +6,8 @@ import type { Datagrams, Path } from '../ffi/datagram.ts'
 import { errnoNumber, SystemError } from '../ffi/errno.ts'
 import * as libc from '../ffi/libc.ts'
 import { closeHeldPort } from '../ffi/ports.ts'
+import type { Ip } from '../value/ip.ts'
+import { addressInName } from './admission.ts'
 import type { Poll } from './poll.ts'
 import type { Relay } from './relay.ts'
 import { Sessions } from './sessions.ts'
@@ -38,6 +40,7 @@ interface Session {
 export interface UdpRelayOptions {
   readonly poll: Poll
   readonly datagrams: Datagrams
+  readonly admits: (client: Ip) => boolean
 }
 
 export class UdpRelay implements Relay {
@@ -45,15 +48,17 @@ export class UdpRelay implements Relay {
   readonly #to: Uint8Array
   readonly #poll: Poll
   readonly #datagrams: Datagrams
+  readonly #admits: UdpRelayOptions['admits']
   readonly #sessions: Sessions<Session>
   #timer: NodeJS.Timeout | undefined
 
   /** `to`: struct sockaddr of the container. */
-  constructor(fd: number, to: Uint8Array, { poll, datagrams }: UdpRelayOptions) {
+  constructor(fd: number, to: Uint8Array, { poll, datagrams, admits }: UdpRelayOptions) {
     this.#fd = fd
     this.#to = to
     this.#poll = poll
     this.#datagrams = datagrams
+    this.#admits = admits
     this.#sessions = new Sessions({
       ...{ limit: sessionLimit, idleMs },
       end: session => {
@@ -84,7 +89,7 @@ export class UdpRelay implements Relay {
       const key = this.#datagrams.key()
       this.#guarded(key, () => {
         const session = this.#sessions.use(key, performance.now()) ?? this.#begin(key)
-        this.#datagrams.forward(session.fd, length)
+        if (session) this.#datagrams.forward(session.fd, length)
       })
     }
   }
@@ -108,11 +113,14 @@ export class UdpRelay implements Relay {
     }
   }
 
-  #begin(key: string): Session {
+  /** None for who may not use it. */
+  #begin(key: string): Session | undefined {
+    const client = this.#datagrams.path()
+    if (!this.#admits(addressInName(client.peer))) return undefined
     const fd = libc.socket(this.#to.length === 28 ? libc.AF_INET6 : libc.AF_INET, libc.SOCK_DGRAM, 0)
     try {
       libc.connect(fd, this.#to)
-      const session: Session = { key, client: this.#datagrams.path(), fd }
+      const session: Session = { key, client, fd }
       this.#poll.add(fd, () => {
         this.#readContainer(session)
       })

@@ -5,7 +5,7 @@ import { addressOf, familyOf, lengthOf, type Cidr } from '../value/ip.ts'
 import type { Mac } from '../value/mac.ts'
 import { delAddress, IFA_F_NODAD, newAddress } from './addr.ts'
 import { IFF_UP } from './ifinfomsg.ts'
-import { delLink, getLink, newLink, setLink, SKIP_STATS } from './link.ts'
+import { delLink, newLink, setLink } from './link.ts'
 
 /** IFA_PROTO of addresses that weft adds. */
 export const ADDRESS_PROTOCOL = 0x57
@@ -86,10 +86,6 @@ function port({ isolated, hairpin }: Pick<LinkChange, 'isolated' | 'hairpin'>): 
   readonly slaveData: { readonly isolated: boolean | undefined; readonly hairpin: boolean | undefined }
 } {
   return { slaveKind: 'bridge', slaveData: { hairpin, isolated } }
-}
-
-export function readLink(name: string): Request {
-  return request(getLink, {}, { ifname: name, extMask: SKIP_STATS }, { op: 'read', object: `link ${name}` })
 }
 
 /** For the lane of removals. */

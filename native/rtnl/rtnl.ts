@@ -15,8 +15,17 @@ export { ADDRESS_PROTOCOL } from './requests.ts'
 /** A kernel that runs without IPv6 answers a question about it with everything it has: answers are looked at again. */
 const families = [2, 10]
 
+/**
+ * The kernel's lock has a queue, in which others stand as well: while an engine starts many containers it is long. Who
+ * creates links one after the other would stand in it anew for each.
+ */
+const makers = 8
+
 export class Rtnl implements AsyncDisposable {
   readonly #socket: NetlinkSocket
+  /** Creations take turns with them. */
+  readonly #makers: readonly NetlinkSocket[]
+  #turn = 0
   /** Removals wait long: creations shall not queue behind them. */
   readonly #slow: NetlinkSocket
   readonly #lane: DeleteLane
@@ -24,6 +33,7 @@ export class Rtnl implements AsyncDisposable {
   /** In the namespace of the calling thread: call it inside `inNetns` for another one. */
   constructor(options: LaneOptions & SocketOptions = {}) {
     this.#socket = new NetlinkSocket(protocols.route, options)
+    this.#makers = Array.from({ length: makers }, () => new NetlinkSocket(protocols.route, options))
     this.#slow = new NetlinkSocket(protocols.route, options)
     this.#lane = new DeleteLane(this.#slow, requests.removal, options)
   }
@@ -41,10 +51,9 @@ export class Rtnl implements AsyncDisposable {
     return entry && linkInfoOf(entry.header, entry.attrs)
   }
 
-  /** The same in the thread pool, several at once; one place per name. */
-  async findLinks(...names: readonly string[]): Promise<readonly (LinkInfo | undefined)[]> {
-    const entries = await this.#socket.find(getLink, names.map(requests.readLink), ['ENODEV'])
-    return entries.map(entry => entry && linkInfoOf(entry.header, entry.attrs))
+  /** Undefined: no such link. Never waits. */
+  indexOf(name: string): number | undefined {
+    return this.#socket.linkIndex(name)
   }
 
   /**
@@ -53,8 +62,8 @@ export class Rtnl implements AsyncDisposable {
    */
   async createBridge(spec: BridgeSpec): Promise<void> {
     await this.#lane.finished(spec.name)
-    const [taken] = await this.findLinks(spec.name)
-    if (taken) throw kernelError('EEXIST', { op: 'create', object: `bridge ${spec.name}` })
+    if (this.indexOf(spec.name) !== undefined)
+      throw kernelError('EEXIST', { op: 'create', object: `bridge ${spec.name}` })
     await this.#create(spec.name, requests.createBridge(spec))
   }
 
@@ -63,20 +72,21 @@ export class Rtnl implements AsyncDisposable {
     const about = { op: 'create', object: `veth ${spec.name}` }
     await this.#lane.finished(spec.name)
     await this.#lane.finished(spec.peer.name)
-    const [taken, peerTaken, master] = await this.findLinks(spec.name, spec.peer.name, spec.master)
-    if (taken) throw kernelError('EEXIST', about)
-    if (peerTaken) throw kernelError('EEXIST', { ...about, object: `${about.object} with peer ${spec.peer.name}` })
-    if (!master) throw kernelError('ENODEV', { ...about, object: `${about.object} on ${spec.master}` })
-    await this.#create(spec.name, requests.createVeth(spec, master.index))
+    if (this.indexOf(spec.name) !== undefined) throw kernelError('EEXIST', about)
+    if (this.indexOf(spec.peer.name) !== undefined)
+      throw kernelError('EEXIST', { ...about, object: `${about.object} with peer ${spec.peer.name}` })
+    const master = this.indexOf(spec.master)
+    if (master === undefined) throw kernelError('ENODEV', { ...about, object: `${about.object} on ${spec.master}` })
+    await this.#create(spec.name, requests.createVeth(spec, master))
   }
 
   /** What is left out stays as it is. */
   async change(name: string, change: LinkChange): Promise<void> {
-    const [master] = change.master === undefined ? [] : await this.findLinks(change.master)
-    if (change.master !== undefined && !master) {
+    const master = change.master === undefined ? undefined : this.indexOf(change.master)
+    if (change.master !== undefined && master === undefined) {
       throw kernelError('ENODEV', { op: 'change', object: `link ${name} to be on ${change.master}` })
     }
-    await this.#all(requests.changeLink(name, change, master?.index))
+    await this.#all(requests.changeLink(name, change, master))
   }
 
   /** Queued, and removed with others. Resolves when the link is gone, or was not there. */
@@ -96,15 +106,16 @@ export class Rtnl implements AsyncDisposable {
 
   /** Usable at once. An address that is there already is left as it is. */
   async addAddress(link: string, cidr: Cidr): Promise<void> {
-    const [on] = await this.findLinks(link)
-    if (!on) throw kernelError('ENODEV', { op: 'add', object: `address ${cidr} on ${link}` })
-    await this.#all([requests.addAddress(link, on.index, cidr)], ['EEXIST'])
+    const index = this.indexOf(link)
+    if (index === undefined) throw kernelError('ENODEV', { op: 'add', object: `address ${cidr} on ${link}` })
+    await this.#all([requests.addAddress(link, index, cidr)], ['EEXIST'])
   }
 
   /** Neither the address nor the link need be there. */
   async removeAddress(link: string, cidr: Cidr): Promise<void> {
-    const [on] = await this.findLinks(link)
-    if (on) await this.#all([requests.removeAddress(link, on.index, cidr)], ['EADDRNOTAVAIL', 'ENODEV'])
+    const index = this.indexOf(link)
+    if (index === undefined) return
+    await this.#all([requests.removeAddress(link, index, cidr)], ['EADDRNOTAVAIL', 'ENODEV'])
   }
 
   async addresses(): Promise<readonly AddressInfo[]> {
@@ -141,13 +152,15 @@ export class Rtnl implements AsyncDisposable {
   /** Waits for what is under way. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lane.idle()
-    await this.#slow[Symbol.asyncDispose]()
+    await Promise.all([this.#slow, ...this.#makers].map(socket => socket[Symbol.asyncDispose]()))
     await this.#socket[Symbol.asyncDispose]()
   }
 
   /** In one send: a crash of ours cannot come between the link's birth and its mark. */
   async #create(name: string, creation: Creation): Promise<void> {
-    const [birth, rest] = await this.#socket.batch(creation)
+    this.#turn = (this.#turn + 1) % makers
+    const maker = this.#makers[this.#turn] ?? this.#socket
+    const [birth, rest] = await maker.batch(creation)
     if (birth) throw birth
     if (!rest) return
     await this.#lane.remove(name)

@@ -25,7 +25,7 @@ const chains: Readonly<Record<string, string>> = {
   'without DOCKER-USER': 'iptables -F; iptables -X DOCKER-USER; ip6tables -F; ip6tables -X DOCKER-USER || true',
 }
 
-for (const engine of engines()) {
+for (const engine of engines('28.5')) {
   const scene = shared({ engine, warm })
 
   for (const [name, script] of Object.entries(chains)) {

@@ -95,7 +95,7 @@ END`,
   },
 ]
 
-for (const engine of engines()) {
+for (const engine of engines('20.10')) {
   const scene = shared({ engine, warm })
 
   test(`heal, engine ${engine}: nft flush ruleset under a published TCP flow resets nothing and loses nothing`, () =>

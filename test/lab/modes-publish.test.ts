@@ -11,7 +11,7 @@ const pair = (n: number): string => `--subnet 10.${n}.0.0/24 --ipv6 --subnet fd0
 const at = (n: number, last = 9): string => `--ip 10.${n}.0.${last} --ip6 fd00:${n}::${last}`
 const publish = (port: number): string => `-p ${port}:5000 -p ${port}:5000/udp`
 
-for (const engine of engines()) {
+for (const engine of engines('28.5')) {
   // Chains of iptables stay when they are empty.
   const warm = 'for t in iptables ip6tables; do $t -A INPUT -j ACCEPT; $t -F INPUT; done'
   const scene = shared({ engine, warm })
@@ -110,6 +110,33 @@ for (const engine of engines()) {
       )
       await each('$t -F INPUT')
       await ground.holds('without rules', 'far 192.0.2.11 8080 192.0.2.1')
+    }))
+
+  test(`relays, engine ${engine}: weft.publish.from says who is passed on, and the host always is`, () =>
+    scene.play(async scene => {
+      const { server } = scene
+      await using ground = new Ground(scene)
+      await server.docker(`${create} --subnet 10.30.0.0/24 -o weft.publish.from=fd00:2::12,192.0.2.0/24 one`)
+      await server.docker(`${create} --subnet 10.31.0.0/24 -o weft.publish.from=fd00:2::1,fe80::/10 other`)
+      await server.docker(`${create} --subnet 10.32.0.0/24 -o weft.publish.from=192.0.2.0/24 closed`)
+      await ground.containers({
+        one: `--network one ${publish(8080)}`,
+        other: `--network other ${publish(8081)}`,
+        closed: `--network closed ${publish(8082)}`,
+      })
+      await ground.holds(
+        'lists',
+        `
+        lan   fd00:2::11  8080      10.30.0.1
+        lan   fd00:2::11  8080/udp  10.30.0.1
+        lan   fd00:2::11  8081      -
+        lan   fd00:2::11  8081/udp  -
+        lan   fd00:2::11  8082      -
+        lan   fd00:2::11  8082/udp  -
+        host  fd00:2::11  8082      10.32.0.1
+        host  fd00:2::11  8082/udp  10.32.0.1
+        host  ::1         8082      10.32.0.1`,
+      )
     }))
 
   test(`relays, engine ${engine}: [::1], and hosts of one family to containers of the other`, () =>

@@ -59,8 +59,9 @@ test('veth: born on its bridge, with its other end and its manners as a port', a
   const peer = shown(net.run('ip -d -j link show wp1'))
   assert.equal([peer.mtu, peer.address, peer.ifalias], [1400, macOf(9), undefined])
 
-  const [own, other] = await net.rtnl.findLinks('wv1', 'wp1')
-  assert.equal(own, net.rtnl.link('wv1'))
+  const [own, other] = [net.rtnl.link('wv1'), net.rtnl.link('wp1')]
+  assert.equal([net.rtnl.indexOf('wv1'), net.rtnl.indexOf('wp1')], [own?.index, other?.index])
+  assert.equal([net.rtnl.indexOf('wv2'), net.rtnl.indexOf('sixteen-letters!')], [undefined, undefined])
   assert.equal(
     own,
     (await net.rtnl.links()).find(({ name }) => name === 'wv1'),

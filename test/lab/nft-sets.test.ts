@@ -23,13 +23,10 @@ if (!process.env['WEFT_TEST_NETNS']) {
 }
 
 const marks = { allowed: 0x100000, hairpin: 0x200000, acceptValue: 0x7, acceptMask: 0xff }
-const own = {
-  tables: [
-    { family: 'inet', table: 'routed' },
-    { family: 'bridge', table: 'switched' },
-  ],
-  mark: marks.allowed,
-} as const
+const own = [
+  { family: 'inet', table: 'routed' },
+  { family: 'bridge', table: 'switched' },
+] as const
 const tableOf = new Map<string, string>()
 const routed = await compiled(routedTable(placeholders))
 const switched = await compiled(switchedTable)

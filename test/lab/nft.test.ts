@@ -296,7 +296,8 @@ for (const [family, iptables] of [
     assert.equal(await nft.foreignFilters(), [{ family, drops: true, dockerUser: true }])
     assert.equal(await nft.findAccept(rule), [])
     for (let round = 0; round < 2; round += 1) await nft.commit([{ op: 'accept', rule }])
-    const want = '-N DOCKER-USER\n-A DOCKER-USER -m mark --mark 0x100000/0x100000 -j ACCEPT\n-A DOCKER-USER -j RETURN\n'
+    const accept = '-m mark --mark 0x100000/0x100000 -m comment --comment weft -j ACCEPT'
+    const want = `-N DOCKER-USER\n-A DOCKER-USER ${accept}\n-A DOCKER-USER -j RETURN\n`
     assert.is(net.run(`${iptables} -S DOCKER-USER`), want)
     assert.equal(await nft.findAccept({ ...rule, mark: 0x400000 }), [])
 
@@ -324,7 +325,8 @@ test('legacy: the accept rule is put into the old tables by their own program', 
     run('-A', 'DOCKER-USER', '-j', 'RETURN')
     assert.equal((await legacyFilters()).at(-1), { family, drops: true, dockerUser: true })
     for (let round = 0; round < 2; round += 1) await insertLegacyAccept(rule)
-    const want = '-N DOCKER-USER\n-A DOCKER-USER -m mark --mark 0x100000/0x100000 -j ACCEPT\n-A DOCKER-USER -j RETURN\n'
+    const accept = '-m mark --mark 0x100000/0x100000 -m comment --comment weft -j ACCEPT'
+    const want = `-N DOCKER-USER\n-A DOCKER-USER ${accept}\n-A DOCKER-USER -j RETURN\n`
     assert.is(run('-S', 'DOCKER-USER'), want)
     assert.ok(await hasLegacyAccept(rule))
     for (let round = 0; round < 2; round += 1) await removeLegacyAccept(rule)

@@ -19,7 +19,7 @@ async function weftdsOf(host: Host): Promise<readonly string[]> {
   return (await host.sh("pgrep -f '[d]aemon/managed.ts' || true")).split('\n').filter(pid => pid !== '')
 }
 
-for (const engine of engines()) {
+for (const engine of engines('28.5')) {
   test(`plugin, engine ${engine}: sockets in another directory are found by the spec files of weft install`, async () => {
     await using net = await lab({ hosts: 1, engine })
     const [server] = net.hosts
@@ -50,10 +50,7 @@ for (const engine of engines()) {
   })
 }
 
-/** Making and loading the image takes the engine half a minute. */
-const managed = process.env['WEFT_TEST_FULL'] ? engines() : engines().slice(-1)
-
-for (const engine of managed) {
+for (const engine of engines('28.5')) {
   test(`plugin, engine ${engine}: a managed plugin serves networks, over restarts of either, and leaves nothing`, async () => {
     await using net = await lab({ hosts: 2, engine })
     const [server, client] = net.hosts

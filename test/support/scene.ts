@@ -11,11 +11,15 @@ import type { Engine } from '../../scripts/engines.ts'
 import { engineNamed } from '../../scripts/engines.ts'
 import { difference, eventually, lab, type Host, type Lab, type Snapshot } from './lab.ts'
 
-/** Run in every test file: `$WEFT_LAB_ENGINE` alone, or the oldest and the newest; all with `scripts/test --full`. */
-export function engines(): readonly Engine[] {
+/**
+ * Run in a test file: `$WEFT_LAB_ENGINE` alone; with `scripts/test --full` all of them; otherwise `usual`, by default the
+ * oldest and the newest.
+ */
+export function engines(...usual: readonly Engine[]): readonly Engine[] {
   const one = process.env['WEFT_LAB_ENGINE']
   if (one) return [engineNamed(one)]
-  return process.env['WEFT_TEST_FULL'] ? ['20.10', '26.1', '28.5'] : ['20.10', '28.5']
+  if (process.env['WEFT_TEST_FULL']) return ['20.10', '26.1', '28.5']
+  return usual.length > 0 ? usual : ['20.10', '28.5']
 }
 
 /** Does it have what came with engine 28: --ipv4=false, --ipv6 without a subnet? */

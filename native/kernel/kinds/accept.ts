@@ -1,7 +1,7 @@
 /** What makes other firewalls accept what weft allows, as far as it is no rule of nf_tables: those are batched. */
 import { KernelError } from '../../netlink/errors.ts'
 import { Zone, zoneLinks } from '../../nft/firewalld.ts'
-import { holdsAccept, insertLegacyAccept, readLegacy, removeLegacyAccept } from '../../nft/legacy.ts'
+import { insertLegacyAccept, legacyAccepts, readLegacy, removeLegacyAccept } from '../../nft/legacy.ts'
 import type { AcceptRule, Observed, Resource } from '../resource.ts'
 import { acceptChains } from './nftables.ts'
 import type { Kind } from './kind.ts'
@@ -9,8 +9,8 @@ import type { Kind } from './kind.ts'
 const zone = new Zone()
 
 export const legacyAccept: Kind<AcceptRule> = {
-  async observe({ mark }, wishes) {
-    return [...(await legacyRules(mark, wishes)), ...(await zoneMembers(mark, wishes))]
+  async observe(_machine, wishes) {
+    return [...(await legacyRules(wishes)), ...(await zoneMembers(wishes))]
   },
   create: (_machine, want) => put(want),
   update: (_machine, want) => put(want),
@@ -25,26 +25,22 @@ async function put(want: AcceptRule): Promise<void> {
   else await insertLegacyAccept(want)
 }
 
-async function legacyRules(mark: number, wishes: readonly Resource[]): Promise<readonly Observed[]> {
+async function legacyRules(wishes: readonly Resource[]): Promise<readonly Observed[]> {
   const filters = await readable()
   // Somebody holds the lock of the old tables: what was put there is taken to be there.
   if (!filters) return wishes.filter(isOf('legacy')).map(resource => ({ resource, foreign: true }))
   return filters.flatMap(filter =>
-    acceptChains
-      .map((chain): AcceptRule => ({ type: 'accept', family: filter.family, chain, backend: 'legacy', mark }))
-      .filter(rule => holdsAccept(filter, rule))
-      .map(resource => ({ resource, foreign: false })),
+    acceptChains.flatMap(chain => legacyAccepts(filter, chain)).map(resource => ({ resource, foreign: false })),
   )
 }
 
 /** The host's administrator may put links into the zone, too: what nobody wishes there is not weft's to remove. */
-async function zoneMembers(mark: number, wishes: readonly Resource[]): Promise<readonly Observed[]> {
+async function zoneMembers(wishes: readonly Resource[]): Promise<readonly Observed[]> {
   const links = (await zoneLinks()) ?? []
-  const underWay = wishes.filter(isOf('firewalld')).flatMap(({ chain }) => (zone.isUnderWay(chain) ? [chain] : []))
-  return [...new Set([...links, ...underWay])].map(chain => ({
-    resource: { type: 'accept', family: 'inet', chain, backend: 'firewalld', mark },
-    foreign: true,
-  }))
+  return wishes
+    .filter(isOf('firewalld'))
+    .filter(({ chain }) => links.includes(chain) || zone.isUnderWay(chain))
+    .map(resource => ({ resource, foreign: true }))
 }
 
 type Filters = Awaited<ReturnType<typeof readLegacy>>

@@ -16,7 +16,7 @@ export const address: Kind<Address> = {
   update: ({ rtnl }, { link, cidr }) => rtnl.addAddress(link, cidr),
   /** One that was there before weft wished it, on an adopted bridge, is not weft's to remove. */
   async remove({ rtnl }, { link, cidr }) {
-    const index = (await rtnl.findLinks(link))[0]?.index
+    const index = rtnl.indexOf(link)
     const there = (await rtnl.addresses()).find(found => found.linkIndex === index && found.cidr === cidr)
     if (there?.protocol === ADDRESS_PROTOCOL) await rtnl.removeAddress(link, cidr)
   },

@@ -7,8 +7,6 @@ import type { HeldPorts } from '../ports.ts'
 export interface Machine {
   readonly rtnl: Rtnl
   readonly ports: HeldPorts
-  /** Bits of weft's accept rules. */
-  readonly mark: number
   /** A queued removal failed; settle will find it. */
   readonly onLost: (name: IfName, cause: unknown) => void
 }

@@ -1,5 +1,6 @@
 /** Rule sets, their elements, and accept rules in the tables of others. */
 import type { Nft, NftOp } from '../../nft/batch.ts'
+import type { TableState } from '../../nft/read.ts'
 import type { Change } from '../kernel.ts'
 import type { AcceptRule, Element, Observed, Program, Resource, Ruleset } from '../resource.ts'
 
@@ -45,7 +46,6 @@ export function batchOf(changes: readonly Change[]): readonly NftOp[] {
         break
       }
       case 'accept':
-        if (change.op === 'recreate' && change.have.type === 'accept') ops.push({ op: 'unaccept', rule: change.have })
         ops.push({ op: change.op === 'remove' ? 'unaccept' : 'accept', rule: resource })
         break
       case 'bridge':
@@ -59,26 +59,42 @@ export function batchOf(changes: readonly Change[]): readonly NftOp[] {
   return ops
 }
 
-/** `tables`: weft's own, which are looked for although nobody wishes them any more. */
+/** `tables`: weft's own. They and its accept rules are looked for although nobody wishes them any more. */
 export async function observeNft(
   nft: Nft,
   wishes: readonly Resource[],
-  own: { readonly tables: readonly OwnTable[]; readonly mark: number },
+  tables: readonly OwnTable[],
 ): Promise<readonly Observed[]> {
   const rulesets = wishes.filter(wish => wish.type === 'ruleset')
   for (const ruleset of rulesets) nft.learn(ruleset)
   const seen: Resource[] = []
-  for (const table of own.tables) {
+  for (const table of tables) {
     const wished = rulesets.find(ruleset => ruleset.table === table.table)
     seen.push(...(await observeTable(nft, table, wished?.program.sets ?? {})))
   }
   for (const { family } of await nft.foreignFilters()) {
     for (const chain of acceptChains) {
-      const rule: AcceptRule = { type: 'accept', family, chain, backend: 'nft', mark: own.mark }
-      if ((await nft.findAccept(rule)).length > 0) seen.push(rule)
+      const marks = new Set((await nft.listAccepts({ family, chain })).map(({ mark }) => mark))
+      for (const mark of marks) seen.push({ type: 'accept', family, chain, backend: 'nft', mark })
     }
   }
   return seen.map(resource => ({ resource, foreign: false }))
+}
+
+/** Those of the wished ones that are gone, or somebody else's by now. */
+export async function lostRulesets(nft: Nft, wishes: readonly Ruleset[]): Promise<readonly Ruleset[]> {
+  const lost: Ruleset[] = []
+  for (const want of wishes) {
+    nft.learn(want)
+    const state = await nft.readTable(want)
+    if (!state || digestOf(nft, state) !== want.digest) lost.push(want)
+  }
+  return lost
+}
+
+/** A table that another process could change although it should not be able to is loaded anew, and owned then. */
+function digestOf(nft: Nft, { owned, digest = '' }: TableState): string {
+  return owned === nft.owner ? digest : ''
 }
 
 async function observeTable(
@@ -88,8 +104,7 @@ async function observeTable(
 ): Promise<readonly Resource[]> {
   const state = await nft.readTable({ family, table })
   if (!state) return []
-  // A table that another process could change although it should not be able to is loaded anew, and owned then.
-  const digest = state.owned === nft.owner ? (state.digest ?? '') : ''
+  const digest = digestOf(nft, state)
   const seen: Resource[] = [{ type: 'ruleset', family, table, digest, program: { messages: [], sets } }]
   for (const [set, { learned }] of Object.entries(sets)) {
     if (learned) continue

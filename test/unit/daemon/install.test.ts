@@ -50,7 +50,6 @@ function removal(changed: Partial<Removal> = {}): Removal {
     stateDir: '/var/lib/weft',
     runDir: '/run/weft',
     pluginDir: '/run/docker/plugins',
-    markAllowed: 0x100000,
   }
   return { force: false, config, admin: stopped, sweepKernel: async () => [], ...changed }
 }

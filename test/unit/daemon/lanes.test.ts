@@ -34,6 +34,42 @@ test('lanes: one after the other in a lane, lanes beside each other', async () =
   assert.equal(await Promise.all(all), ['a1', 'a2', 'b1'])
 })
 
+test('lanes: parts of a lane run beside each other, and never beside a turn of the whole lane', async () => {
+  const [lanes, log]: [Lanes, string[]] = [new Lanes(), []]
+  const [x1, x2, y, whole, late, other] = ['x1', 'x2', 'y', 'whole', 'late', 'other'].map(name => work(name, log))
+  assert.ok(x1 && x2 && y && whole && late && other)
+  const all = [
+    lanes.part('a', 'x', x1.run),
+    lanes.part('a', 'x', x2.run),
+    lanes.part('a', 'y', y.run),
+    lanes.run('a', whole.run),
+    lanes.part('a', 'z', late.run),
+    lanes.part('ab', 'x', other.run),
+  ]
+  await quiet()
+  assert.equal(log, ['x1', 'y', 'other'])
+  x1.finish()
+  y.finish()
+  await quiet()
+  assert.equal(log.slice(3), ['x2'])
+  x2.finish()
+  await quiet()
+  assert.equal(log.slice(4), ['whole'])
+  whole.finish()
+  await quiet()
+  assert.equal(log.slice(5), ['late'])
+  const alone = work('alone', log)
+  const last = lanes.alone(alone.run)
+  await quiet()
+  assert.equal(log.slice(6), [])
+  for (const each of [late, other]) each.finish()
+  await Promise.all(all)
+  await quiet()
+  assert.equal(log.slice(6), ['alone'])
+  alone.finish()
+  await last
+})
+
 test('lanes: a turn whose caller has gone does not begin, and the lane goes on', async () => {
   const [lanes, log]: [Lanes, string[]] = [new Lanes(), []]
   const [first, last] = [work('first', log), work('last', log)]

@@ -10,6 +10,8 @@ interface Scene extends TestHouse {
   readonly settler: Settler
   /** Changes of each comparison so far. */
   readonly runs: number[]
+  /** How often rules were loaded again. */
+  readonly restored: () => number
   /** Replaced by tests that want a comparison to fail, or to wait. */
   prepare: SettlerOptions['prepare']
   /** Time passes, and what it brings about is done. */
@@ -18,16 +20,19 @@ interface Scene extends TestHouse {
 
 async function scene(act: (scene: Scene) => Promise<void>): Promise<void> {
   const runs: number[] = []
+  let restored = 0
   const made = await testHouse()
   mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.now() })
   const here: Scene = {
     ...made,
     runs,
+    restored: () => restored,
     prepare: async () => [],
     settler: new Settler(made.house, {
       settleSeconds: 60,
       prepare: () => here.prepare(),
       observe: ({ changes }) => runs.push(changes),
+      restored: () => (restored += 1),
     }),
     async pass(ms) {
       mock.timers.tick(ms)
@@ -124,6 +129,27 @@ test("settle: weft's own rules never wait, whoever fights over them", () =>
       await pass(0)
       assert.equal([runs.length, (runs.at(-1) ?? 0) > 0], [time, true])
     }
+  }))
+
+test("settle: weft's own rules and their elements are back before anything else is read", () =>
+  scene(async here => {
+    const { settler, pass, runs, restored, kernel, handlers, house } = here
+    await handlers.createNetwork(createNetwork())
+    settler.serve()
+    const wishes = ['host', `network/${networkId}`].flatMap(owner => house.reconciler.wishOf(owner))
+    const gone = wishes.filter(({ type }) => type === 'ruleset' || type === 'element').map(keyOf)
+    const reading = Promise.withResolvers<[]>()
+    here.prepare = () => reading.promise
+    const before = String(kernel).split('\n').sort()
+    for (const key of gone) kernel.drop(key)
+
+    for (let time = 0; time < 3; time += 1) settler.soon('rules', { now: true })
+    await pass(0)
+
+    assert.equal([String(kernel).split('\n').sort(), restored(), runs], [before, 1, []])
+    reading.resolve([])
+    await pass(0)
+    assert.equal([restored(), runs], [1, [0]])
   }))
 
 test('settle: who asks for a comparison gets it, in a fight, too', () =>

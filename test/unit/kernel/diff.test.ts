@@ -57,6 +57,14 @@ test('diff: creations in the order of the plan, then removals in reverse', () =>
   ])
 })
 
+test('diff: an accept rule with other bits is another one, and stands before the old one goes', () => {
+  const old: Resource = { type: 'accept', family: 'ip', chain: 'FORWARD', backend: 'nft', mark: 2 }
+  assert.equal(diff([accept], [old]).map(text), [
+    'create accept ip FORWARD nft mark 0x1',
+    'remove accept ip FORWARD nft mark 0x2',
+  ])
+})
+
 test('diff: a pair that a container got is not made again, nor is a bridge that others own', () => {
   assert.equal(
     diff(
@@ -92,7 +100,7 @@ const rows: readonly {
   { name: 'a switch', want: forwarding, have: { ...forwarding, value: '0' }, verdict: 'update' },
   { name: 'a map element', want: element('k', 'v'), have: element('k', 'w'), verdict: 'update' },
   { name: 'other rules', want: rules, have: { ...rules, digest: 'two' }, verdict: 'update' },
-  { name: 'an accept rule with other bits', want: accept, have: { ...accept, mark: 2 }, verdict: 'recreate' },
+  { name: 'an accept rule', want: accept, have: { ...accept }, verdict: 'same' },
   { name: 'an address', want: address, have: address, verdict: 'same' },
   { name: 'a port', want: port, have: port, verdict: 'same' },
   { name: 'a port that is to be relayed', want: relayed, have: port, verdict: 'update' },

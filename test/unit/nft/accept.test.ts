@@ -1,46 +1,85 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { acceptExpressions, isAcceptRule } from '../../../native/nft/accept.ts'
+import { acceptedMark, acceptExpressions } from '../../../native/nft/accept.ts'
+import { legacyAccepts } from '../../../native/nft/legacy.ts'
 import { expression, type Expression } from '../../../native/nft/messages.ts'
+import { commentUserdata } from '../../../native/nft/program.ts'
 
 const mark = 0x100000
+const userdata = commentUserdata('weft')
+const rule = acceptExpressions(mark)
+const counter: Expression = { name: 'counter', data: {} }
+const verdict = (code: number): Expression => ({ name: 'immediate', data: { dreg: 0, data: { verdict: { code } } } })
+const match = (name: string, revision: number, info: Buffer): Expression => ({
+  name: 'match',
+  data: { match: name, revision, info },
+})
+/** As iptables-nft writes it. */
+const comment = (text: string): Expression => match('comment', 0, Buffer.concat([Buffer.from(text)], 256))
+const marked = (hex: string): Expression => match('mark', 1, Buffer.concat([Buffer.from(hex, 'hex')], 12))
+
 /** Through the kernel's bytes, as a dump gives them. */
-const dumped = (expressions: readonly Expression[]): readonly Expression[] =>
-  expressions.map(item => expression.decode(expression.encode(item)))
+function markIn(expressions: readonly Expression[], data: Uint8Array | undefined): number | undefined {
+  const dumped = expressions.map(item => expression.decode(expression.encode(item)))
+  return acceptedMark({ expressions: dumped, ...(data && { userdata: data }) })
+}
 
 test('accept: the mark is compared under its own mask, in host order', () => {
-  const [, bitwise, cmp] = acceptExpressions(mark)
+  const [, bitwise, cmp] = rule
   const hex = (item: Expression | undefined): string => Buffer.from(item ? expression.encode(item) : []).toString('hex')
   assert.match(hex(bitwise), /0800010000001000.*0800010000000000/)
   assert.match(hex(cmp), /0800010000001000/)
 })
 
-test('accept: the rule is recognised with and without a counter', () => {
-  assert.ok(isAcceptRule(dumped(acceptExpressions(mark)), mark))
-  assert.ok(isAcceptRule(dumped(acceptExpressions(mark).filter(({ name }) => name !== 'counter')), mark))
-})
+const own: Readonly<Record<string, readonly [readonly Expression[], Uint8Array | undefined, number]>> = {
+  'as it is made': [rule, userdata, mark],
+  'without a counter': [rule.filter(({ name }) => name !== 'counter'), userdata, mark],
+  'with any bits, the highest too': [acceptExpressions(0x80000000), userdata, 0x80000000],
+  'as iptables-nft of today restores it': [rule.toSpliced(3, 0, comment('weft')), undefined, mark],
+  'as an older one does': [[marked('000010000000100000'), comment('weft'), counter, verdict(1)], undefined, mark],
+}
+for (const [name, [expressions, data, want]] of Object.entries(own)) {
+  test(`accept: the rule is recognised ${name}`, () => {
+    assert.is(markIn(expressions, data), want)
+  })
+}
 
-test('accept: the form that iptables-nft writes is recognised', () => {
-  const info = Buffer.from('000010000000100000', 'hex')
-  const rule = (bytes: Buffer): readonly Expression[] =>
-    dumped([
-      { name: 'match', data: { match: 'mark', revision: 1, info: Buffer.concat([bytes], 12) } },
-      ...acceptExpressions(mark).slice(3),
-    ])
-  assert.ok(isAcceptRule(rule(info), mark))
-  info[8] = 1 // inverted
-  assert.not(isAcceptRule(rule(info), mark))
-})
+const others: Readonly<Record<string, readonly [readonly Expression[], Uint8Array | undefined]>> = {
+  'no comment': [rule, undefined],
+  'another comment': [rule, commentUserdata('weft too')],
+  'another comment, by iptables-nft': [rule.toSpliced(3, 0, comment('weft2')), undefined],
+  'two comments': [rule.toSpliced(3, 0, comment('weft')), commentUserdata('another')],
+  'another verdict': [[...rule.slice(0, -1), verdict(0)], userdata],
+  'no condition': [rule.slice(-1), userdata],
+  'one condition more': [[...rule.slice(0, 2), ...rule.slice(0, 2), ...rule.slice(2)], userdata],
+  'other bits than its mask has': [[...rule.slice(0, 2), ...acceptExpressions(0x300000).slice(2)], userdata],
+  'an inverted match': [[marked('000010000000100001'), counter, verdict(1)], userdata],
+  'a match with another mask': [[marked('000010000000300000'), counter, verdict(1)], userdata],
+  nothing: [[], userdata],
+}
+for (const [name, [expressions, data]] of Object.entries(others)) {
+  test(`accept: another rule has ${name}`, () => {
+    assert.is(markIn(expressions, data), undefined)
+  })
+}
 
-test('accept: other marks, verdicts and further conditions are other rules', () => {
-  const rule = acceptExpressions(mark)
-  assert.not(isAcceptRule(rule, 0x200000))
-  assert.not(isAcceptRule(acceptExpressions(0x300000), mark))
-  assert.not(isAcceptRule([], mark))
-  assert.not(isAcceptRule(rule.slice(-1), mark), 'without a condition')
-  const drop: Expression = { name: 'immediate', data: { dreg: 0, data: { verdict: { code: 0 } } } }
-  assert.not(isAcceptRule([...rule.slice(0, -1), drop], mark))
-  assert.not(isAcceptRule([...rule.slice(0, 2), ...rule.slice(0, 2), ...rule.slice(2)], mark))
+test('accept: in the old tables the comment tells as well', () => {
+  const lines = [
+    '-P FORWARD DROP',
+    '-A FORWARD -m mark --mark 0x100000/0x100000 -m comment --comment weft -j ACCEPT',
+    '-A FORWARD -m mark --mark 0x100000/0x100000 -m comment --comment weft -j ACCEPT',
+    '-A FORWARD -m mark --mark 0x400000/0x400000 -m comment --comment weft -j ACCEPT',
+    '-A FORWARD -m mark --mark 0x800000/0x800000 -j ACCEPT',
+    '-A FORWARD -m mark --mark 0x1000000/0x1000000 -m comment --comment somebody -j ACCEPT',
+    '-A FORWARD -m mark --mark 0x2000000/0x3000000 -m comment --comment weft -j ACCEPT',
+    '-A FORWARD -m mark --mark 0x4000000/0x4000000 -m comment --comment weft -j DROP',
+    '-A FORWARD ! -i eth0 -m mark --mark 0x8000000/0x8000000 -m comment --comment weft -j ACCEPT',
+    '-A DOCKER-USER -m mark --mark 0x10000000/0x10000000 -m comment --comment weft -j ACCEPT',
+    '-A FORWARD -m comment --comment weft -j ACCEPT',
+  ]
+  const filter = { family: 'ip', drops: true, dockerUser: true, lines } as const
+  const marks = legacyAccepts(filter, 'FORWARD').map(found => found.mark)
+  assert.equal(marks, [0x100000, 0x400000])
 })
 
 test.run()
