@@ -2,6 +2,9 @@
 import type { Shell } from './crash-shell.ts'
 import type { Host, Snapshot } from './lab.ts'
 
+/** The carrier of links, which the kernel tells up to a second late. */
+const carrier = /\b(UNKNOWN|DOWN|UP)\b(?!>)|NO-CARRIER,|,LOWER_UP| linkdown/g
+
 export async function look(host: Host, shell: Shell): Promise<Snapshot> {
   const [kernel, status] = await Promise.all([
     shell.run(`ip -br link; ip -br address | sed 's/fe80[^ ]*//'; ip route show table all | grep -v -e fe80 -e ff00
@@ -9,5 +12,6 @@ export async function look(host: Host, shell: Shell): Promise<Snapshot> {
     host.admin('/v1/status'),
   ])
   const { counts } = JSON.parse(status.body) as { readonly counts: object }
-  return { kernel: kernel.split('\n').map(line => line.trimEnd()), records: [JSON.stringify(counts)] }
+  const lines = kernel.split('\n').map(line => line.replace(carrier, '').replace(/ +/g, ' ').trimEnd())
+  return { kernel: lines, records: [JSON.stringify(counts)] }
 }
