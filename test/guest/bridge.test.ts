@@ -1,6 +1,7 @@
 /** Engine and weftd on Debian 12's kernel: a network from its making to its end, and a foreign flush in between. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { parseIp } from '../../native/value/ip.ts'
 import { guest, type Guest } from '../support/guest/place.ts'
 import { flushWindows, Knocker, report } from '../support/flush-window.ts'
 import { eventually, type Snapshot } from '../support/lab.ts'
@@ -43,16 +44,30 @@ test('guest: a network lives on this kernel, and nothing of it is left', async (
   await asBefore(host, before)
 })
 
-test('guest: sctp is published, and shows the real client', async () => {
+test('guest: sctp is published in both families, shows the real client, and has its conflicts', async () => {
   const { host, client, before } = await started()
   await host.run('modprobe sctp')
-  await host.docker('network create -d weft-bridge web')
+  await host.docker('network create -d weft-bridge --ipv6 --subnet fd00:30::/64 web')
   const answer = 'SYSTEM:echo client $SOCAT_PEERADDR'
-  const listen = ['socat', 'SCTP4-LISTEN:7000,fork,reuseaddr', answer]
+  const serve = (family: string): string => `socat SCTP${family},fork '${answer}'`
+  const listen = ['sh', '-c', `${serve('4-LISTEN:7000')} & exec ${serve('6-LISTEN:7000,ipv6-v6only')}`]
   await host.docker(['run', '-d', '--name', 'one', '--network', 'web', '-p', '7000:7000/sctp', 'probe', ...listen])
-  const ask = ['socat', '-T', '5', '-u', `SCTP4-CONNECT:${host.ip4}:7000`, '-']
-  const seen = await eventually('sctp port 7000 answers', () => client.run(ask), patience)
-  assert.is(seen, `client ${client.ip4}`)
+  for (const [to, from] of [
+    [`SCTP4-CONNECT:${host.ip4}:7000`, client.ip4],
+    [`SCTP6-CONNECT:[${host.ip6}]:7000`, client.ip6],
+  ] as const) {
+    const ask = ['socat', '-T', '5', '-u', to, '-']
+    const seen = await eventually(`${to} answers`, () => client.run(ask), patience)
+    assert.is(parseIp(seen.replace(/^client \[?|\]$/g, '')), from)
+  }
+  const other = await host.start('other', ['socat', 'SCTP4-LISTEN:7001,fork', answer])
+  for (const port of [7000, 7001]) {
+    const run = ['run', '-d', '--name', 'two', '--network', 'web', '-p', `${port}:7000/sctp`, 'probe', ...listen]
+    assert.match(await host.docker(run, { fails: true }), `${port} failed: port is already allocated`)
+    await host.docker('rm -f two')
+  }
+  other.kill()
+  await other.exited
   await asBefore(host, before)
 })
 

@@ -1,7 +1,7 @@
 /** A port that somebody has is refused in the engine's own words, and the refusal leaves nothing behind. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { serve, type Daemon, type Host } from '../support/lab.ts'
+import { eventually, serve, type Daemon, type Host } from '../support/lab.ts'
 import { closed, seenBy } from '../support/reach.ts'
 import { engines, open, rows, shared, unchanged } from '../support/scene.ts'
 
@@ -162,6 +162,7 @@ function listener(server: {
 function socat(listen: string): Conflict['take'] {
   return async host => {
     const daemon = await host.start('socat', ['socat', listen, 'SYSTEM:echo hello'])
+    await eventually('socat listens', () => host.run(['ss', '-Hltn', 'sport = :8080']))
     return stops(daemon)
   }
 }
