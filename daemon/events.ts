@@ -12,6 +12,8 @@ export interface Sources {
   readonly tables: { readonly own: readonly string[]; readonly others: readonly string[] }
   /** Port id of the socket that makes weft's own changes of nftables. */
   readonly portId: number
+  /** Also told what is no news. */
+  readonly onEvent?: (event: KernelEvent) => void
   /** Links that are being removed by weft itself. */
   readonly removing: () => ReadonlySet<string>
 }
@@ -22,6 +24,7 @@ export function listen(sources: Sources): AsyncDisposable {
   const present = new Set<string>()
   watchKernel(monitor, events => {
     for (const event of events) {
+      sources.onEvent?.(event)
       const news = newsOf(sources, event, present)
       if (news) sources.settler.soon(news.why, { now: news.now })
     }

@@ -6,7 +6,7 @@ import type { Endpoint, Evidence, Network } from '../drivers/driver.ts'
 import type { IfName } from '../native/kernel/resource.ts'
 import type { NetworkId } from '../plugin-api/ids.ts'
 import type { LeaseEntry, PoolEntry } from '../ipam/records.ts'
-import { addressOf, contains, type Ip } from '../native/value/ip.ts'
+import { addressOf, contains, type Cidr, type Ip } from '../native/value/ip.ts'
 import { existsSync } from 'node:fs'
 import { driverOf, isForsaken, isUnwritten, type House } from './house.ts'
 import { removeEndpoint, removeNetwork } from './edit.ts'
@@ -22,6 +22,8 @@ export interface Leases {
   /** Pools that no engine has repeated since the last one began, without a container's address. */
   readonly unrepeated: readonly PoolEntry[]
   dropPool(pool: PoolEntry): Promise<boolean>
+  /** Grows with every change of a lease. */
+  readonly changes: number
 }
 
 /** An engine stores an endpoint just after CreateEndpoint was answered: a younger one may be missing in its list. */
@@ -47,8 +49,13 @@ export class Watch {
   #stopped = false
   #engineLookAt = 0
   #changesSeen = -1
+  #looking: Promise<void> | undefined
   /** As the engine last told, for people. */
   readonly names = new Map<NetworkId, EngineNetwork>()
+  /** Networks with addresses of weft's, of any driver, as the engine last told. */
+  ipamNetworks: ReadonlyMap<NetworkId, EngineNetwork> = new Map()
+  /** Subnets of its networks that have nothing from weft. */
+  othersSubnets: readonly Cidr[] = []
 
   constructor(house: House, engine: Engine, leases: Leases, links: () => Promise<ReadonlySet<IfName>>) {
     this.#house = house
@@ -83,7 +90,7 @@ export class Watch {
     const again = (): void => {
       if (this.#stopped) return
       this.#timer = setTimeout(() => {
-        this.#lookAtEngine(settleSeconds * 1000)
+        this.#lookIfNews(settleSeconds * 1000)
           .catch((cause: unknown) => {
             this.#house.log.debug({ err: cause }, 'no evidence from the engine')
           })
@@ -98,38 +105,58 @@ export class Watch {
     clearTimeout(this.#timer)
   }
 
-  async #lookAtEngine(everyMs: number): Promise<void> {
+  /** Asks the engine now. Rejects when it gives no answer. */
+  lookAtEngine(): Promise<void> {
+    this.#looking ??= this.#lookAtEngine().finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
+  }
+
+  async #lookIfNews(everyMs: number): Promise<void> {
     const now = Date.now()
     const { records } = this.#house
     const doubtful =
       records.endpoints().some(endpoint => isDoubtful(endpoint, now)) ||
       records.networks().some(network => this.#isDubious(network)) ||
       this.#unclaimed().length > 0
-    const { changes } = records
     // A record that is new has a name to learn.
-    const old = changes !== this.#changesSeen || now - this.#engineLookAt >= everyMs
-    if (!doubtful && !old && this.#engine.version !== undefined) return
+    const old = this.#changes !== this.#changesSeen || now - this.#engineLookAt >= everyMs
+    if (doubtful || old || this.#engine.version === undefined) await this.lookAtEngine()
+  }
+
+  get #changes(): number {
+    return this.#house.records.changes + this.#leases.changes
+  }
+
+  async #lookAtEngine(): Promise<void> {
+    const { records } = this.#house
+    const changes = this.#changes
     if (!(await this.#engine.reachable())) return
     this.#changesSeen = changes
-    this.#engineLookAt = now
+    this.#engineLookAt = Date.now()
     this.#asked.clear()
-    const ours: EngineNetwork[] = []
+    const ours = new Map<NetworkId, EngineNetwork>()
     const listed = await this.#engine.networks()
-    for (const { id, ipamDriver } of listed) {
+    const others: Cidr[] = []
+    for (const { id, ipamDriver, subnets } of listed) {
       const network = records.network(id)
       // With a colon it is a managed plugin, which may be us: its name was chosen by who installed it.
       const isOurs = /^weft-|:/.test(ipamDriver)
+      if (!network && !isOurs) others.push(...subnets)
       const seen = network || isOurs ? await this.#engine.network(id) : undefined
       if (!seen) continue
-      if (isOurs) ours.push(seen)
+      if (isOurs) ours.set(id, seen)
       if (!network) continue
       this.names.set(id, seen)
       await this.#judge(network, seen)
     }
+    this.ipamNetworks = ours
+    this.othersSubnets = others
     const ids = new Set(listed.map(({ id }) => id))
     for (const network of records.networks()) await this.#judgeNetwork(network, ids)
-    await this.#judgeLeases(ours)
-    await this.#judgePools(ours)
+    await this.#judgeLeases([...ours.values()])
+    await this.#judgePools([...ours.values()])
     for (const what of this.#missingSince.keys()) if (!this.#asked.has(what)) this.#missingSince.delete(what)
     for (const id of [...this.names.keys(), ...this.#unlisted]) if (!records.network(id)) this.#forget(id)
   }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { ownSwitches } from '../drivers/bridge/index.ts'
 import type { Facts } from '../drivers/driver.ts'
+import { leadsEverywhere } from '../ipam/defaults.ts'
 import { KernelError } from '../native/netlink/errors.ts'
 import type { IfName, Sysctl } from '../native/kernel/resource.ts'
 import type { Nft } from '../native/nft/batch.ts'
@@ -109,7 +110,7 @@ function isSet({ key, value }: Sysctl): boolean {
 
 /** Subnets that routes of this host lead to: automatic pools keep clear of them. */
 export function routedSubnets(routes: readonly RouteInfo[]): readonly Cidr[] {
-  return routes.map(({ destination }) => destination).filter(destination => lengthOf(destination) > 0)
+  return routes.map(({ destination }) => destination).filter(destination => !leadsEverywhere(destination))
 }
 
 /** Bridges that lead out: by a default route, or because a real link is their port. The rest are networks of others. */

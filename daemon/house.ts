@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import type { Driver, Endpoint, Facts, Network, PoolGrant } from '../drivers/driver.ts'
 import type { Kernel } from '../native/kernel/kernel.ts'
 import type { Resource } from '../native/kernel/resource.ts'
-import type { NetworkId } from '../plugin-api/ids.ts'
+import type { NetworkId, PoolId } from '../plugin-api/ids.ts'
 import { UserError } from '../plugin-api/answer.ts'
 import type { Cidr, Family, Ip } from '../native/value/ip.ts'
 import { Lanes } from './lanes.ts'
@@ -24,6 +24,12 @@ export interface Pools {
   endGrant(grant: PoolGrant): Promise<boolean>
   /** Ends those leases of a dead endpoint that the engine released while it still lived. */
   endReleased(addresses: readonly Ip[]): Promise<readonly Ip[]>
+  /**
+   * An address of the host's own in a pool, the same again for the same owner; `wished` may be an auxiliary one. Ends
+   * with the pool, or by `letGo`. Throws UserError.
+   */
+  hold(pool: PoolId, owner: string, wished?: Ip): Promise<Ip>
+  letGo(owner: string): Promise<void>
 }
 
 export interface House {
@@ -63,6 +69,17 @@ export interface Parts {
   readonly forwards: (family: Family) => boolean
 }
 
+const noPools: Pools = {
+  grantsOf: () => [],
+  isGranted: () => false,
+  endGrant: async () => false,
+  endReleased: async () => [],
+  async hold(pool) {
+    throw new Error(`pool ${pool} is not weft's`)
+  },
+  letGo: async () => undefined,
+}
+
 /** Gathers the facts and notes every wish; the kernel is left alone until the first settle. */
 export async function openHouse({ gather, ...parts }: Parts): Promise<House> {
   const read = async (): Promise<Facts> => ({ ...(await gather()), forwarded: parts.records.forwarded })
@@ -74,7 +91,7 @@ export async function openHouse({ gather, ...parts }: Parts): Promise<House> {
     }),
     lanes: new Lanes(),
     facts: await read(),
-    pools: { grantsOf: () => [], isGranted: () => false, endGrant: async () => false, endReleased: async () => [] },
+    pools: noPools,
     arriving: new Map(),
     sweeps: true,
     async refresh() {

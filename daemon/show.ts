@@ -14,6 +14,7 @@ import { endpointKey } from './records.ts'
 import type { Settler } from './settle.ts'
 import { version } from './version.ts'
 import type { DiffRow, View } from './view.ts'
+import type { IpamView } from './view-ipam.ts'
 
 export interface Shown {
   readonly house: House
@@ -21,6 +22,9 @@ export interface Shown {
   readonly engine: Engine
   readonly watch: Watch
   readonly leases: () => number
+  readonly ipam: IpamView
+  /** What else is not as it should be, a line for each. */
+  readonly concerns: () => readonly string[]
   readonly tableOwner: boolean
   readonly startedAt: number
   readonly ready: () => boolean
@@ -33,6 +37,7 @@ export function viewOf(shown: Shown): View {
 
   return {
     ready: shown.ready,
+    ipam: shown.ipam,
 
     async status() {
       const { at, tookMs, changes, degraded } = settler.report
@@ -54,7 +59,11 @@ export function viewOf(shown: Shown): View {
           ports: records.endpoints().reduce((sum, { ports }) => sum + ports.length, 0),
           leases: shown.leases(),
         },
-        settle: { ...(at === 0 ? {} : { lastAt: at, lastMs: tookMs }), changes, degraded: [...degraded, ...orphans] },
+        settle: {
+          ...(at === 0 ? {} : { lastAt: at, lastMs: tookMs }),
+          changes,
+          degraded: [...degraded, ...orphans, ...shown.concerns()],
+        },
         engine: {
           address: engine.address,
           ...(engine.answered === undefined ? {} : { reachable: engine.answered }),

@@ -3,11 +3,12 @@ import { parseArgs } from 'node:util'
 import { bridge, partNames, type Part } from './benches/bridge.ts'
 import { endpoints } from './benches/endpoints.ts'
 import { asJson, asTable } from './benches/figures.ts'
+import { ipam } from './benches/ipam.ts'
 import { restart } from './benches/restart.ts'
 import { run } from './benches/run.ts'
 import { engineNamed } from './engines.ts'
 
-const usage = `usage: scripts/bench endpoints|run|restart|bridge [OPTION...]
+const usage = `usage: scripts/bench endpoints|run|restart|bridge|ipam [OPTION...]
 endpoints: weftd without an engine, called over its sockets on the real kernel
   --singles N       endpoints that are made and removed one after the other (default 200)
   --many N          endpoints that exist at once (default 1000)
@@ -17,6 +18,8 @@ run: docker run -d and docker rm -f, on a network of weft and on one of the engi
 restart: from the start of weftd until its sockets answer, and its memory
   --starts N        starts of each sort (default 10)
   --many N          endpoints that exist at once (default 1000)
+ipam: the allocator in memory, and weftd asked for addresses over its socket by many at once
+  --many N          addresses in each of five rounds over the socket (default 1000)
 bridge: weft-bridge beside the engine's own bridge driver, in turn; 15 minutes
   --only PART       throughput, connections, start, latency or memory; may be given again
   --seconds N       length of a slice of traffic (default 1)
@@ -72,6 +75,7 @@ async function main(): Promise<number> {
     endpoints: () => endpoints({ singles, many, profile: values.profile, report }),
     run: () => run({ engine, pairs: pairs(100), publish: values.publish, report }),
     bridge: () => bridge({ engine, only, seconds, pairs: pairs(20), report }),
+    ipam: () => ipam({ many, report }),
     restart: () => restart({ starts, many, publish: values.publish, report }),
   }
   const [name = ''] = positionals

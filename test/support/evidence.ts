@@ -52,6 +52,7 @@ export async function scene(act: (scene: Scene) => Promise<void>): Promise<void>
       ended.push(`pool ${id}`)
       return true
     },
+    changes: 0,
   }
   const watch = new Watch(test.house, new Engine(`unix://${path}`), leases, async () => links)
   test.house.pools = {
