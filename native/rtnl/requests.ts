@@ -21,6 +21,21 @@ export interface BridgeSpec {
   readonly alias: string
 }
 
+/** A link that leads nowhere. */
+export interface DummySpec {
+  readonly name: string
+  readonly mac?: Mac | undefined
+  readonly mtu?: number | undefined
+  readonly alias: string
+}
+
+/**
+ * Kinds that drop what they are given, and have a carrier without anybody at the other end. ifb is meant for something
+ * else, but does just that with frames that nobody redirected to it.
+ */
+export const dummyKinds = ['dummy', 'ifb'] as const
+export type DummyKind = (typeof dummyKinds)[number]
+
 export interface VethSpec {
   readonly name: string
   readonly mac: Mac
@@ -59,6 +74,20 @@ export function createBridge({ name, mac, mtu, alias }: BridgeSpec): Creation {
     request(newLink, up, birth, { ...about, flags: createOnly }),
     request(setLink, {}, { ifname: name, mtu, alias }, about),
   ]
+}
+
+export function createDummy({ name: ifname, mac: address, mtu, alias }: DummySpec, kind: DummyKind): Creation {
+  const about = { op: 'create', object: `${kind} ${ifname}` }
+  return [
+    request(newLink, up, { ifname, address, mtu, linkinfo: { kind } }, { ...about, flags: createOnly }),
+    request(setLink, {}, { ifname, alias }, about),
+  ]
+}
+
+/** Of a kind and nothing else: to learn whether the kernel has the kind. */
+export function birthOf(kind: string, name: string): Request {
+  const about = { op: 'create', object: `${kind} ${name}`, flags: createOnly }
+  return request(newLink, {}, { ifname: name, linkinfo: { kind } }, about)
 }
 
 export function createVeth(spec: VethSpec, masterIndex: number): Creation {

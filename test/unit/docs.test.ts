@@ -103,7 +103,8 @@ test('firewall.md: is what the rules make of it', () => {
 
 test('kernel.md: every sort of resource, both marks', () => {
   const text = read('docs/kernel.md')
-  const sorts = [...read('native/kernel/resource.ts').matchAll(/readonly type: '(\w+)'/g)].map(([, sort]) => sort ?? '')
+  const sources = ['resource.ts', 'links.ts'].map(name => read(`native/kernel/${name}`)).join('')
+  const sorts = [...sources.matchAll(/readonly type: '(\w+)'/g)].map(([, sort]) => sort ?? '')
   sameNames(
     tableRows(section(text, "What carries weft's mark")).map(([sort]) => bare(sort)),
     sorts,
