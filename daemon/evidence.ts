@@ -4,10 +4,10 @@
  */
 import type { Endpoint, Evidence, Network } from '../drivers/driver.ts'
 import type { IfName } from '../native/kernel/resource.ts'
-import type { NetworkId } from '../plugin-api/ids.ts'
+import type { EndpointId, NetworkId } from '../plugin-api/ids.ts'
 import type { LeaseEntry, PoolEntry } from '../ipam/records.ts'
 import { addressOf, contains, type Cidr, type Ip } from '../native/value/ip.ts'
-import { existsSync } from 'node:fs'
+import { hasNamespace } from './facts.ts'
 import { driverOf, isForsaken, isUnwritten, type House } from './house.ts'
 import { removeEndpoint, removeNetwork } from './edit.ts'
 import type { Engine, EngineNetwork } from './engine.ts'
@@ -43,6 +43,8 @@ export class Watch {
   readonly #missingSince = new Map<string, number>()
   /** Of those, what the look that goes on has asked about: the rest is not there any more. */
   readonly #asked = new Set<string>()
+  /** Endpoints of which the links of the host did not say whether they live. */
+  readonly #unsure = new Set<EndpointId>()
   /** Networks without endpoints that the engine lacked over two looks; perhaps they are another engine's. */
   readonly #unlisted = new Set<NetworkId>()
   #timer: NodeJS.Timeout | undefined
@@ -67,7 +69,10 @@ export class Watch {
   /** Drops endpoints whose link is gone. Asks nobody but the kernel, so that events may call it at once. */
   async lookAtLinks(): Promise<void> {
     const { lanes, records } = this.#house
-    const dead = await this.#deadAmong(records.endpoints())
+    const endpoints = records.endpoints()
+    const dead = await this.#deadAmong(endpoints)
+    const there = new Set(endpoints.map(({ id }) => id))
+    for (const id of this.#unsure) if (!there.has(id)) this.#unsure.delete(id)
     for (const networkId of new Set(dead.map(endpoint => endpoint.networkId))) {
       await lanes.run(networkId, async () => {
         // While we waited for our turn some may have been joined anew, or removed by the engine.
@@ -78,12 +83,25 @@ export class Watch {
   }
 
   async #deadAmong(endpoints: readonly Endpoint[]): Promise<readonly Endpoint[]> {
+    const judged = await this.#judgement()
+    const dead: Endpoint[] = []
+    for (const endpoint of endpoints) {
+      const alive = endpoint.phase === 'created' || judged(endpoint)
+      if (alive === false) dead.push(endpoint)
+      if (alive === 'unknown') this.#unsure.add(endpoint.id)
+      else this.#unsure.delete(endpoint.id)
+    }
+    return dead
+  }
+
+  /** Of endpoints that were joined: is their link still in use? */
+  async #judgement(): Promise<(endpoint: Endpoint) => boolean | 'unknown'> {
     const links = await this.#links()
-    const evidence: Evidence = { hasLink: name => links.has(name) }
-    return endpoints.filter(endpoint => {
+    const evidence: Evidence = { hasLink: name => links.has(name), hasNamespace, now: Date.now() }
+    return endpoint => {
       const network = this.#house.records.network(endpoint.networkId)
-      return network && endpoint.phase !== 'created' && !driverOf(this.#house, network).alive(endpoint, evidence)
-    })
+      return network ? driverOf(this.#house, network).alive(endpoint, evidence) : 'unknown'
+    }
   }
 
   start(settleSeconds: number): void {
@@ -117,7 +135,7 @@ export class Watch {
     const now = Date.now()
     const { records } = this.#house
     const doubtful =
-      records.endpoints().some(endpoint => isDoubtful(endpoint, now)) ||
+      records.endpoints().some(endpoint => this.#isDoubtful(endpoint, now)) ||
       records.networks().some(network => this.#isDubious(network)) ||
       this.#unclaimed().length > 0
     // A record that is new has a name to learn.
@@ -176,14 +194,26 @@ export class Watch {
     this.#unlisted.delete(id)
   }
 
+  /** Not in use by all that can be seen here: the engine's list decides. */
+  #isDoubtful(endpoint: Endpoint, now: number): boolean {
+    const age = now - endpoint.changedAt
+    if (endpoint.phase === 'created' || endpoint.phase === 'left') return age > youngMs
+    if (this.#unsure.has(endpoint.id)) return age > youngMs
+    if (endpoint.sandboxKey === undefined || hasNamespace(endpoint.sandboxKey)) return false
+    const network = this.#house.records.network(endpoint.networkId)
+    const seen: Evidence = { hasLink: () => false, hasNamespace, now }
+    const isApart = network !== undefined && driverOf(this.#house, network).alive(endpoint, seen) === 'unknown'
+    return age > (isApart ? youngMs : unmovedMs)
+  }
+
   async #judge(network: Network, seen: EngineNetwork): Promise<void> {
     for (const endpoint of this.#house.records.endpointsOf(network.id)) {
-      const lacking = isDoubtful(endpoint, Date.now()) && !seen.endpoints.has(endpoint.id)
+      const lacking = this.#isDoubtful(endpoint, Date.now()) && !seen.endpoints.has(endpoint.id)
       if (!this.#missing(`endpoint ${endpoint.id}`, lacking, doubtMs)) continue
       await this.#house.lanes.run(network.id, async () => {
         const current = this.#house.records.endpoint(network.id, endpoint.id)
         // It may have been joined while we waited for our turn.
-        if (current && isDoubtful(current, Date.now())) await this.#giveUp(current, 'the engine does not know it')
+        if (current && this.#isDoubtful(current, Date.now())) await this.#giveUp(current, 'the engine does not know it')
       })
     }
   }
@@ -269,6 +299,7 @@ export class Watch {
 
   async #giveUp(endpoint: Endpoint, why: string): Promise<void> {
     await removeEndpoint(this.#house, endpoint)
+    this.#unsure.delete(endpoint.id)
     const { networkId: network, id } = endpoint
     this.#house.log.warn({ network, endpoint: id, why }, 'endpoint given up')
   }
@@ -276,12 +307,4 @@ export class Watch {
 
 function isLost(house: House, network: Network): boolean {
   return isForsaken(house, network) || isUnwritten(house, network)
-}
-
-/** Not in use by all that can be seen here: the engine's list decides. */
-function isDoubtful(endpoint: Endpoint, now: number): boolean {
-  const age = now - endpoint.changedAt
-  if (endpoint.phase === 'created') return age > youngMs
-  if (endpoint.phase === 'left') return age > youngMs
-  return age > unmovedMs && endpoint.sandboxKey !== undefined && !existsSync(endpoint.sandboxKey)
 }

@@ -2,6 +2,8 @@
 import type { Facts } from '../drivers/driver.ts'
 import { ownTables } from '../drivers/names.ts'
 import { Conntrack } from '../native/conntrack/conntrack.ts'
+import { findMac, probe } from '../native/dad/dad.ts'
+import { LinkKinds } from '../native/kernel/features.ts'
 import { LinuxKernel } from '../native/kernel/linux.ts'
 import type { IfName, Resource } from '../native/kernel/resource.ts'
 import type { KernelError } from '../native/netlink/errors.ts'
@@ -10,6 +12,7 @@ import { Nft } from '../native/nft/batch.ts'
 import { Rtnl } from '../native/rtnl/rtnl.ts'
 import type { Cidr } from '../native/value/ip.ts'
 import type { Config } from './config.ts'
+import type { Segment } from './duplicates.ts'
 import { gatherFacts, givenFacts, routedSubnets } from './facts.ts'
 import type { Log } from './log.ts'
 
@@ -17,6 +20,7 @@ export interface HostKernel extends AsyncDisposable {
   readonly rtnl: Rtnl
   readonly nft: Nft
   readonly kernel: LinuxKernel
+  readonly segment: Segment
   /** Of the socket that makes weft's own changes of nftables. */
   readonly nftPortId: number
   gather(): Promise<Omit<Facts, 'forwarded'>>
@@ -66,6 +70,7 @@ export async function openKernel({ config, log, point, onLost }: KernelOptions):
       },
     }),
   )
+  const linkKinds = new LinkKinds()
   let doubted = false
   const onDoubt = (cause: KernelError): void => {
     if (!doubted) log.warn({ err: cause }, 'another firewall cannot be read: it may drop what weft allows')
@@ -78,9 +83,10 @@ export async function openKernel({ config, log, point, onLost }: KernelOptions):
     rtnl,
     nft,
     kernel,
+    segment: { holders: question => probe(question), hasMac: question => findMac(question) },
     nftPortId: netfilter.portId,
     async gather() {
-      known = await gatherFacts({ rtnl, nft, given, before: known, onDoubt })
+      known = await gatherFacts({ rtnl, nft, given, linkKinds, before: known, onDoubt })
       return known
     },
     async links() {

@@ -24,7 +24,7 @@ import { Engine } from './engine.ts'
 import { ephemeralPorts } from './ephemeral.ts'
 import { listen } from './events.ts'
 import { Watch } from './evidence.ts'
-import { bootId, forwards } from './facts.ts'
+import { bootId, forwards, hasNamespace } from './facts.ts'
 import { Holders } from './holders.ts'
 import { driverOf, hostOwner, openHouse, type House } from './house.ts'
 import { openKernel } from './kernel.ts'
@@ -83,6 +83,7 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
     inUse: (pool, address) => holdsAlive(house, host.rtnl, pool.subnet, address),
   })
   house.pools = ipam
+  house.segment = host.segment
 
   const metrics = createMetrics()
   const engine = new Engine(config.engine.address)
@@ -209,7 +210,8 @@ function holdsAlive(house: House, rtnl: Rtnl, subnet: Cidr, address: Ip): boolea
   return house.records.holdersOf(address).some(endpoint => {
     const network = house.records.network(endpoint.networkId)
     if (!network || endpoint.phase !== 'joined') return false
-    return driverOf(house, network).alive(endpoint, { hasLink: name => rtnl.link(name) !== undefined })
+    const evidence = { hasLink: (name: string) => rtnl.link(name) !== undefined, hasNamespace, now: Date.now() }
+    return driverOf(house, network).alive(endpoint, evidence) === true
   })
 }
 

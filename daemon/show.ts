@@ -7,7 +7,7 @@ import { describe } from '../native/kernel/resource.ts'
 import { UserError } from '../plugin-api/answer.ts'
 import type { Engine } from './engine.ts'
 import type { Watch } from './evidence.ts'
-import { planNetwork, type House } from './house.ts'
+import { driverOf, planNetwork, type House } from './house.ts'
 import type { Orphans } from './orphans.ts'
 import { portRows } from './show-ports.ts'
 import { endpointKey } from './records.ts'
@@ -76,6 +76,7 @@ export function viewOf(shown: Shown): View {
       return records.networks().map(network => {
         const name = watch.names.get(network.id)?.name
         const bridge = planNetwork(house, network).find(resource => resource.type === 'bridge')
+        const parent = driverOf(house, network).parentOf?.(network)
         return {
           id: network.id,
           driver: network.driver,
@@ -84,6 +85,7 @@ export function viewOf(shown: Shown): View {
           gateways: network.subnets.flatMap(({ gateway }) => (gateway ? [addressOf(gateway)] : [])),
           internal: network.internal,
           ...(bridge ? { bridge: bridge.name } : {}),
+          ...(parent === undefined ? {} : { parent }),
           endpoints: records.endpointsOf(network.id).length,
         }
       })
@@ -137,7 +139,8 @@ export function viewOf(shown: Shown): View {
 }
 
 function linkOf(house: House, { networkId, id }: Endpoint): string {
-  return house.reconciler.wishOf(endpointKey(networkId, id)).find(wish => wish.type === 'veth')?.name ?? ''
+  const wishes = house.reconciler.wishOf(endpointKey(networkId, id))
+  return wishes.find(wish => wish.type === 'veth' || wish.type === 'child')?.name ?? ''
 }
 
 function rowOf(owner: string | undefined, change: Change): DiffRow {
