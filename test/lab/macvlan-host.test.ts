@@ -5,7 +5,7 @@ import { probe } from '../../native/dad/dad.ts'
 import type { Ip } from '../../native/value/ip.ts'
 import { eventually, type Host } from '../support/lab.ts'
 import { netOf, pings, seenBy, sees } from '../support/reach.ts'
-import { engines, rows, shared } from '../support/scene.ts'
+import { engines, open, rows, shared } from '../support/scene.ts'
 
 const create = 'network create -d weft-macvlan'
 const lan =
@@ -109,5 +109,22 @@ for (const engine of engines()) {
 
   test(`host access, engine ${engine}: the lab ends`, () => scene.end())
 }
+
+test('macvlan: a parent that is late after a boot: the network waits for it', async () => {
+  await using scene = await open({ engine: '28.5', hosts: 1 })
+  const { server } = scene
+  const parent = 'ip link add p0 type veth peer name p1; ip link set p0 up; ip link set p1 up'
+  await server.sh(parent)
+  await server.docker(`${create} ${own} --subnet 10.30.0.0/24 -o parent=p0 -o host_access=true a`)
+  await server.docker('run -d --name one --network a --ip 10.30.0.9 --restart always probe')
+  await server.reboot()
+  await server.startWeft()
+  await server.startEngine()
+  assert.match(await server.docker('run --network a probe true', { fails: true }), / on p0: .* is not there/)
+  assert.match(await server.docker('network ls'), 'weft-macvlan')
+  await server.sh(parent)
+  await server.docker('start one')
+  await pings(server, '10.30.0.9')
+})
 
 test.run()
