@@ -1,13 +1,12 @@
 /** weft's IPAM: its allocator alone, and a weftd that is asked over its socket, by many at once. */
-import { client } from '../../test/support/client.ts'
 import { lab, type Host } from '../../test/support/lab.ts'
 import { Bitmap } from '../../ipam/bitmap.ts'
 import { Pool } from '../../ipam/pool.ts'
 import { poolIdOf } from '../../ipam/records.ts'
 import type { Cidr } from '../../native/value/ip.ts'
-import { inParallel } from './caller.ts'
 import { cpuMs, residentMegabytes } from './daemon.ts'
 import { circumstances, median, type Circumstances, type Figure } from './figures.ts'
+import { rawCalls } from './raw-calls.ts'
 
 export interface IpamBenchOptions {
   /** Addresses that are asked for over the socket in each round. */
@@ -87,32 +86,22 @@ async function overSocket(
   pid: number,
   many: number,
 ): Promise<readonly [rates: readonly number[], cpu: readonly number[]]> {
-  using ipamSocket = client(host.path('/run/docker/plugins/weft-ipam.sock'))
-  const call = async (method: string, body: object): Promise<unknown> => {
-    const { status, text, json } = await ipamSocket.post(`IpamDriver.${method}`, body)
-    if (status !== 200) throw new Error(`${method}: ${status} ${text}`)
-    return json
-  }
-  const pool = (await call('RequestPool', {
-    AddressSpace: 'weft-local',
-    Pool: subnet,
-    SubPool: '',
-    Options: {},
-    V6: false,
-  })) as {
-    readonly PoolID: string
-  }
+  const socketPath = host.path('/run/docker/plugins/weft-ipam.sock')
+  const call = (method: string, bodies: readonly object[]): Promise<readonly string[]> =>
+    rawCalls({ socketPath, method: `IpamDriver.${method}`, bodies, atOnce: Math.min(atOnce, bodies.length) })
+  const wish = { AddressSpace: 'weft-local', Pool: subnet, SubPool: '', Options: {}, V6: false }
+  const [pool = ''] = await call('RequestPool', [wish])
+  const { PoolID } = JSON.parse(pool) as { readonly PoolID: string }
   const [rates, cpus]: [number[], number[]] = [[], []]
   const given = new Set<string>()
   for (let round = 0; round < rounds; round += 1) {
-    const numbers = Array.from({ length: many }, (_, index) => round * many + index)
+    const bodies = Array.from({ length: many }, (_, index) => {
+      return { PoolID, Address: '', Options: { [macKey]: macOf(round * many + index) } }
+    })
     const [started, cpu] = [performance.now(), cpuMs(pid)]
-    const answers = await inParallel(numbers, atOnce, number =>
-      call('RequestAddress', { PoolID: pool.PoolID, Address: '', Options: { [macKey]: macOf(number) } }),
-    )
+    for (const answer of await call('RequestAddress', bodies)) given.add(answer)
     rates.push(many / ((performance.now() - started) / 1000))
     cpus.push((cpuMs(pid) - cpu) / many)
-    for (const answer of answers) given.add((answer as { readonly Address: string }).Address)
   }
   if (given.size !== many * rounds) throw new Error(`${given.size} addresses for ${many * rounds} requests`)
   return [rates, cpus]
