@@ -2,15 +2,15 @@
  * Background eyes: which endpoints are dead although nobody said so. The engine may forget an endpoint without a call
  * (it crashed, or weftd was down); then its link is gone with its namespace, or the engine's list lacks it.
  */
-import type { Endpoint, Evidence, Network } from '../drivers/driver.ts'
+import type { Endpoint, Network } from '../drivers/driver.ts'
 import type { IfName } from '../native/kernel/resource.ts'
-import type { EndpointId, NetworkId } from '../plugin-api/ids.ts'
+import type { NetworkId } from '../plugin-api/ids.ts'
 import type { LeaseEntry, PoolEntry } from '../ipam/records.ts'
 import { addressOf, contains, type Cidr, type Ip } from '../native/value/ip.ts'
-import { hasNamespace } from './facts.ts'
-import { driverOf, isForsaken, isUnwritten, type House } from './house.ts'
+import { isForsaken, isUnwritten, type House } from './house.ts'
 import { removeEndpoint, removeNetwork } from './edit.ts'
 import type { Engine, EngineNetwork } from './engine.ts'
+import { Lives } from './lives.ts'
 
 /** The part of the IPAM that evidence speaks to. */
 export interface Leases {
@@ -26,25 +26,19 @@ export interface Leases {
   readonly changes: number
 }
 
-/** An engine stores an endpoint just after CreateEndpoint was answered: a younger one may be missing in its list. */
-const youngMs = 3_000
 /** Two looks at the engine's list, this far apart, before a created endpoint is given up. */
 const doubtMs = 2_000
 const leaseDoubtMs = 60_000
-/** Joined but never moved, and no namespace at its path. */
-const unmovedMs = 60_000
 
 export class Watch {
   readonly #house: House
   readonly #engine: Engine
   readonly #leases: Leases
-  readonly #links: () => Promise<ReadonlySet<IfName>>
+  readonly #lives: Lives
   /** When the engine's list first lacked it, by endpoint, network or lease. */
   readonly #missingSince = new Map<string, number>()
   /** Of those, what the look that goes on has asked about: the rest is not there any more. */
   readonly #asked = new Set<string>()
-  /** Endpoints of which the links of the host did not say whether they live. */
-  readonly #unsure = new Set<EndpointId>()
   /** Networks without endpoints that the engine lacked over two looks; perhaps they are another engine's. */
   readonly #unlisted = new Set<NetworkId>()
   #timer: NodeJS.Timeout | undefined
@@ -63,44 +57,21 @@ export class Watch {
     this.#house = house
     this.#engine = engine
     this.#leases = leases
-    this.#links = links
+    this.#lives = new Lives(house, links)
   }
 
   /** Drops endpoints whose link is gone. Asks nobody but the kernel, so that events may call it at once. */
   async lookAtLinks(): Promise<void> {
     const { lanes, records } = this.#house
     const endpoints = records.endpoints()
-    const dead = await this.#deadAmong(endpoints)
-    const there = new Set(endpoints.map(({ id }) => id))
-    for (const id of this.#unsure) if (!there.has(id)) this.#unsure.delete(id)
+    this.#lives.keep(endpoints)
+    const dead = await this.#lives.deadAmong(endpoints)
     for (const networkId of new Set(dead.map(endpoint => endpoint.networkId))) {
       await lanes.run(networkId, async () => {
         // While we waited for our turn some may have been joined anew, or removed by the engine.
-        const still = await this.#deadAmong(records.endpointsOf(networkId))
-        for (const endpoint of still) await this.#giveUp(endpoint, 'its link is gone')
+        const still = await this.#lives.deadAmong(records.endpointsOf(networkId))
+        for (const endpoint of still) await this.#giveUp(endpoint, 'its link is gone, or waits for nobody')
       })
-    }
-  }
-
-  async #deadAmong(endpoints: readonly Endpoint[]): Promise<readonly Endpoint[]> {
-    const judged = await this.#judgement()
-    const dead: Endpoint[] = []
-    for (const endpoint of endpoints) {
-      const alive = endpoint.phase === 'created' || judged(endpoint)
-      if (alive === false) dead.push(endpoint)
-      if (alive === 'unknown') this.#unsure.add(endpoint.id)
-      else this.#unsure.delete(endpoint.id)
-    }
-    return dead
-  }
-
-  /** Of endpoints that were joined: is their link still in use? */
-  async #judgement(): Promise<(endpoint: Endpoint) => boolean | 'unknown'> {
-    const links = await this.#links()
-    const evidence: Evidence = { hasLink: name => links.has(name), hasNamespace, now: Date.now() }
-    return endpoint => {
-      const network = this.#house.records.network(endpoint.networkId)
-      return network ? driverOf(this.#house, network).alive(endpoint, evidence) : 'unknown'
     }
   }
 
@@ -135,7 +106,7 @@ export class Watch {
     const now = Date.now()
     const { records } = this.#house
     const doubtful =
-      records.endpoints().some(endpoint => this.#isDoubtful(endpoint, now)) ||
+      records.endpoints().some(endpoint => this.#lives.isDoubtful(endpoint, now)) ||
       records.networks().some(network => this.#isDubious(network)) ||
       this.#unclaimed().length > 0
     // A record that is new has a name to learn.
@@ -194,26 +165,15 @@ export class Watch {
     this.#unlisted.delete(id)
   }
 
-  /** Not in use by all that can be seen here: the engine's list decides. */
-  #isDoubtful(endpoint: Endpoint, now: number): boolean {
-    const age = now - endpoint.changedAt
-    if (endpoint.phase === 'created' || endpoint.phase === 'left') return age > youngMs
-    if (this.#unsure.has(endpoint.id)) return age > youngMs
-    if (endpoint.sandboxKey === undefined || hasNamespace(endpoint.sandboxKey)) return false
-    const network = this.#house.records.network(endpoint.networkId)
-    const seen: Evidence = { hasLink: () => false, hasNamespace, now }
-    const isApart = network !== undefined && driverOf(this.#house, network).alive(endpoint, seen) === 'unknown'
-    return age > (isApart ? youngMs : unmovedMs)
-  }
-
   async #judge(network: Network, seen: EngineNetwork): Promise<void> {
     for (const endpoint of this.#house.records.endpointsOf(network.id)) {
-      const lacking = this.#isDoubtful(endpoint, Date.now()) && !seen.endpoints.has(endpoint.id)
+      const lacking = this.#lives.isDoubtful(endpoint, Date.now()) && !seen.endpoints.has(endpoint.id)
       if (!this.#missing(`endpoint ${endpoint.id}`, lacking, doubtMs)) continue
       await this.#house.lanes.run(network.id, async () => {
         const current = this.#house.records.endpoint(network.id, endpoint.id)
         // It may have been joined while we waited for our turn.
-        if (current && this.#isDoubtful(current, Date.now())) await this.#giveUp(current, 'the engine does not know it')
+        if (current && this.#lives.isDoubtful(current, Date.now()))
+          await this.#giveUp(current, 'the engine does not know it')
       })
     }
   }
@@ -299,7 +259,6 @@ export class Watch {
 
   async #giveUp(endpoint: Endpoint, why: string): Promise<void> {
     await removeEndpoint(this.#house, endpoint)
-    this.#unsure.delete(endpoint.id)
     const { networkId: network, id } = endpoint
     this.#house.log.warn({ network, endpoint: id, why }, 'endpoint given up')
   }
