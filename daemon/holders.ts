@@ -64,12 +64,14 @@ export class Holders {
     return holder && textOf(holder)
   }
 
-  /** The subnets of all networks that weft knows of. */
+  /** The subnets of all networks that weft knows of, and the host has a way into. */
   claims(): readonly Claim[] {
     const { records } = this.#house
     const own = records.networks().flatMap(network => {
       const bridge = planNetwork(this.#house, network).find(resource => resource.type === 'bridge')?.name
       const links = [bridge, driverOf(this.#house, network).parentOf?.(network)].filter(name => name !== undefined)
+      // Without one the host has no way into it.
+      if (links.length === 0) return []
       const owner = `network ${this.#watch.names.get(network.id)?.name ?? shortId(network.id)}`
       return network.subnets.map(({ pool: subnet }) => ({ subnet, owner, links }))
     })

@@ -220,8 +220,12 @@ test('names: of networks and containers, for refusals; of endpoints where the en
 })
 
 test('claims: subnets of weft, and of the engine where weft gave the addresses to its bridge driver', async () => {
-  const { holders, listed } = await place()
+  const { holders, house, listed } = await place()
   listed.set(foreignId, engineNetwork('own', 'bridge', '10.70.0.0/24'))
+  // The host has no way into this one.
+  const subnets = [{ pool: '10.80.0.0/24' as Cidr, aux: {} }]
+  const none = { id: '9'.repeat(64) as NetworkId, driver: 'none', internal: false, subnets, options: {} }
+  await house.records.putNetwork(none)
   listed.set('e'.repeat(64) as NetworkId, engineNetwork('lan', 'macvlan', '192.168.1.0/24'))
   const claims = holders.claims().map(({ subnet, owner, links }) => [subnet, owner, links.at(-1)])
   assert.equal(claims, [
