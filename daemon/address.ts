@@ -1,6 +1,7 @@
 /** The IPAM half of a socket: one shared IPAM behind every name. Wire names stop here. */
 import type { Ipam } from '../ipam/ipam.ts'
 import { parseMac } from '../native/value/mac.ts'
+import type { PoolId } from '../plugin-api/ids.ts'
 import type { IpamHandlers } from '../plugin-api/methods.ts'
 import { addressOptions } from '../plugin-api/options.ts'
 import { explained } from './explain.ts'
@@ -11,12 +12,16 @@ import type { House } from './house.ts'
  * pools must keep clear of the host's routes as they are now.
  */
 export function ipamHandlers(
-  { log }: House,
+  { drivers, log, records }: House,
   ipam: Ipam,
   client: string,
   readRoutes: () => Promise<void> = async () => undefined,
 ): IpamHandlers {
+  const macless = drivers[client.replace(/^weft-/, '')]?.macRefusal !== undefined
+  const isMade = (id: PoolId): boolean =>
+    records.networks().some(({ pools = [] }) => pools.some(grant => grant.id === id && ipam.isGranted(grant)))
   return {
+    macless,
     engineStarted: () => ipam.engineStarted(client),
 
     async requestPool({ Pool, SubPool, Options, V6 }, signal) {
@@ -44,6 +49,7 @@ export function ipamHandlers(
         purpose,
         ...(request.Address === undefined ? {} : { address: request.Address }),
         ...(parsed === undefined ? {} : { mac: parsed }),
+        ...(macless && { settled: isMade(request.PoolID) }),
       }
       const address = await ipam.requestAddress(request.PoolID, wish, signal)
       log.info({ pool: request.PoolID, address, purpose }, 'address granted')

@@ -5,6 +5,7 @@ import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { UserError } from '../plugin-api/answer.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
+import { releaseWish, reserveWish, wantsForce } from './orders.ts'
 import type { View } from './view.ts'
 
 export const socketName = 'weft.sock'
@@ -63,6 +64,13 @@ function addRoutes(app: FastifyInstance, { view, metrics, log }: AdminSettings):
   app.get('/v1/ports', () => view.ports())
   app.get('/v1/diff', () => view.diff())
   app.post('/v1/settle', request => view.settle({ force: wantsForce(request.body) }))
+  app.get('/v1/ipam/pools', () => view.ipam.pools())
+  app.get('/v1/ipam/suspects', () => view.ipam.suspects())
+  app.get<{ Params: { address: string } }>('/v1/ipam/addresses/:address', ({ params }) =>
+    view.ipam.address(params.address),
+  )
+  app.post('/v1/ipam/reserve', request => view.ipam.reserve(reserveWish(request.body)))
+  app.post('/v1/ipam/release', request => view.ipam.release(releaseWish(request.body)))
   app.get('/healthz', async () => ({ alive: true }))
   app.get('/readyz', async (_request, reply) => {
     const ready = view.ready()
@@ -80,14 +88,6 @@ function addRoutes(app: FastifyInstance, { view, metrics, log }: AdminSettings):
     log.error({ err: error, method: request.method, url: request.url }, 'admin request failed')
     return refuse(reply, 500, 'internal error in weft: its log has the details')
   })
-}
-
-function wantsForce(body: unknown): boolean {
-  if (body === undefined) return false
-  if (typeof body !== 'object' || body === null) throw new UserError('BAD_REQUEST', 'expected an object')
-  const force = 'force' in body ? body.force : false
-  if (typeof force !== 'boolean') throw new UserError('BAD_REQUEST', 'force: expected true or false')
-  return force
 }
 
 function refuse(reply: FastifyReply, status: number, error: string): FastifyReply {

@@ -4,7 +4,7 @@ import { Command as Program, CommanderError, Option } from 'commander'
 import { UserError } from '../plugin-api/answer.ts'
 import { adminClient } from './commands/client.ts'
 import type { CommandOptions } from './commands/command.ts'
-import { commands } from './commands/index.ts'
+import { commands, groups, type Row } from './commands/index.ts'
 import { locate } from './commands/locate.ts'
 import { version } from './version.ts'
 
@@ -35,8 +35,9 @@ async function main(argv: readonly string[]): Promise<number> {
     })
     .exitOverride()
 
-  for (const [name, row] of Object.entries(commands)) {
-    const command = program.command(name).description(row.help)
+  const add = (parent: Program, name: string, row: Row): void => {
+    const command = parent.command(name).description(row.help)
+    for (const word of row.words ?? []) command.argument(word.name, word.help)
     for (const { flag, help, hidden = false } of row.flags ?? []) {
       command.addOption(new Option(flag, help).hideHelp(hidden))
     }
@@ -47,8 +48,13 @@ async function main(argv: readonly string[]): Promise<number> {
         admin: adminClient(() => join(locate(options, process.env).runDir, 'weft.sock')),
         print: (text: string) => process.stdout.write(`${text}\n`),
       }
-      status = await (await row.load()).run(context, options)
+      status = await (await row.load()).run(context, options, ...command.args)
     })
+  }
+  for (const [name, row] of Object.entries(commands)) add(program, name, row)
+  for (const [name, { help, commands: rows }] of Object.entries(groups)) {
+    const group = program.command(name).description(help)
+    for (const [inner, row] of Object.entries(rows)) add(group, inner, row)
   }
   try {
     await program.parseAsync(argv, { from: 'user' })

@@ -6,12 +6,13 @@ import { isDeepStrictEqual } from 'node:util'
 import { forwardingSwitch, type Endpoint, type Network } from '../drivers/driver.ts'
 import { addressOf, type Family } from '../native/value/ip.ts'
 import type { Resource } from '../native/kernel/resource.ts'
+import { withoutHost } from './hosting.ts'
 import { hostLane, hostOwner, planEndpoint, planHost, planNetwork, type House } from './house.ts'
 import { endpointKey, networkKey } from './records.ts'
 
 /** Here and below: once `signal` is aborted nothing is promised any more, and the kernel is as before. */
 export async function putNetwork(house: House, network: Network, signal?: AbortSignal): Promise<void> {
-  house.arriving.set(network.id, network.driver)
+  house.arriving.set(network.id, network)
   try {
     await followHost(house)
     const promise = (): Promise<void> => house.records.putNetwork(network)
@@ -27,6 +28,7 @@ export async function removeNetwork(house: House, network: Network): Promise<voi
   for (const endpoint of house.records.endpointsOf(network.id)) await removeEndpoint(house, endpoint)
   // The engine releases them before: unless that call was lost, they ended already.
   for (const grant of network.pools ?? []) await house.pools.endGrant(grant)
+  if (network.hostAddresses) await withoutHost(house, network)
   await house.records.removeNetwork(network.id)
   await vanish(house, networkKey(network.id))
   await followHost(house)
@@ -42,12 +44,24 @@ export async function putEndpoint(
   if (isDeepStrictEqual(endpoint, house.records.endpoint(network.id, endpoint.id))) return
   const owner = endpointKey(network.id, endpoint.id)
   const promise = (): Promise<void> => house.records.putEndpoint(endpoint)
-  await grow(house, owner, planEndpoint(house, network, endpoint), promise, signal)
+  const isFirst = house.records.endpointsOf(network.id).length === 0
+  try {
+    if (isFirst) {
+      house.entering.add(network.id)
+      await followHost(house)
+    }
+    await grow(house, owner, planEndpoint(house, network, endpoint), promise, signal)
+  } finally {
+    house.entering.delete(network.id)
+    // One that could not be made takes the host plan back with it.
+    if (isFirst && house.records.endpointsOf(network.id).length === 0) await shrinkHost(house)
+  }
 }
 
 export async function removeEndpoint(house: House, endpoint: Endpoint): Promise<void> {
   await house.records.removeEndpoint(endpoint)
   await vanish(house, endpointKey(endpoint.networkId, endpoint.id))
+  if (house.records.endpointsOf(endpoint.networkId).length === 0) await shrinkHost(house)
   await house.pools.endReleased(endpoint.addresses.map(addressOf))
 }
 
@@ -69,29 +83,36 @@ export async function forward(house: House, families: readonly Family[]): Promis
 export async function followHost(house: House): Promise<void> {
   await house.lanes.within(hostLane, async () => {
     const plan = planHost(house)
+    if (!plan.some(({ type }) => type === 'ruleset')) await stopForwarding(house, plan)
     if (plan.length > 0) return house.reconciler.set(hostOwner, plan)
-    await stopForwarding(house)
     return vanish(house, hostOwner)
   })
 }
 
 /**
- * The guard goes with the last network, so what it guarded goes before. Nobody but bridges of others can have come to
+ * The guard goes with the last network that has rules, so what it guarded goes before. Nobody but bridges of others can have come to
  * rely on the forwarding that weft switched on: between other links it was dropped.
  */
-async function stopForwarding(house: House): Promise<void> {
+async function stopForwarding(house: House, plan: readonly Resource[]): Promise<void> {
   const { forwarded } = house.records
   if (forwarded.length === 0) return
   await house.refresh()
   const needed = forwarded.filter(family => house.facts.foreignFamilies.includes(family))
   const off = forwarded.filter(family => !needed.includes(family))
-  await house.reconciler.set(
-    hostOwner,
-    off.map(family => forwardingSwitch(family, '0')),
-  )
+  await house.reconciler.set(hostOwner, [...plan, ...off.map(family => forwardingSwitch(family, '0'))])
   await house.records.noteForwarding([])
   house.facts = { ...house.facts, forwarded: [] }
   if (needed.length > 0) house.log.warn({ families: needed }, 'forwarding stays on: bridges of others need it')
+}
+
+/** After something that needed the host has gone: what the kernel refuses now is settle's to do. */
+async function shrinkHost(house: House): Promise<void> {
+  try {
+    await followHost(house)
+  } catch (cause) {
+    house.log.warn({ owner: hostOwner, err: cause }, 'removal left something behind')
+    house.settleSoon('a removal failed')
+  }
 }
 
 async function grow(

@@ -9,10 +9,15 @@ import { addressOf, parseCidr, type Cidr, type Ip } from '../native/value/ip.ts'
 /** What an engine says about one network that it has. */
 export interface EngineNetwork {
   readonly name: string
+  readonly driver: string
   readonly ipamDriver: string
   readonly subnets: readonly Cidr[]
+  /** Name of the bridge that its user chose. */
+  readonly bridge?: string
   readonly endpoints: ReadonlyMap<EndpointId, EngineEndpoint>
 }
+
+export type ListedNetwork = Pick<EngineNetwork, 'ipamDriver' | 'subnets'> & { readonly id: NetworkId }
 
 export interface EngineEndpoint {
   readonly container: string
@@ -47,12 +52,12 @@ export class Engine {
   }
 
   /** All its networks, of any driver. */
-  async networks(): Promise<readonly { readonly id: NetworkId; readonly ipamDriver: string }[]> {
+  async networks(): Promise<readonly ListedNetwork[]> {
     const answer = await this.#get('/networks')
     const rows = Array.isArray(answer?.body) ? (answer.body as readonly unknown[]) : []
     return rows.flatMap(row => {
       const id = text(field(row, 'Id')) as NetworkId | undefined
-      return id === undefined ? [] : [{ id, ipamDriver: text(field(field(row, 'IPAM'), 'Driver')) ?? '' }]
+      return id === undefined ? [] : [{ id, ...ipamOf(row) }]
     })
   }
 
@@ -69,13 +74,9 @@ export class Engine {
       const endpointId = text(field(entry, 'EndpointID')) as EndpointId | undefined
       if (endpointId) endpoints.set(endpointId, { container: text(field(entry, 'Name')) ?? '', addresses })
     }
-    const ipam = field(answer.body, 'IPAM')
-    const configs = field(ipam, 'Config')
-    const subnets = (Array.isArray(configs) ? configs : []).flatMap(
-      config => parseCidr(text(field(config, 'Subnet')) ?? '') ?? [],
-    )
-    const name = text(field(answer.body, 'Name')) ?? ''
-    return { name, ipamDriver: text(field(ipam, 'Driver')) ?? '', subnets, endpoints }
+    const [name = '', driver = ''] = [text(field(answer.body, 'Name')), text(field(answer.body, 'Driver'))]
+    const bridge = text(field(field(answer.body, 'Options'), 'com.docker.network.bridge.name'))
+    return { name, driver, ...ipamOf(answer.body), ...(bridge === undefined ? {} : { bridge }), endpoints }
   }
 
   /** Undefined on 404. */
@@ -105,6 +106,15 @@ export class Engine {
       asked.end()
     })
   }
+}
+
+function ipamOf(network: unknown): Pick<EngineNetwork, 'ipamDriver' | 'subnets'> {
+  const ipam = field(network, 'IPAM')
+  const configs = field(ipam, 'Config')
+  const subnets = (Array.isArray(configs) ? configs : []).flatMap(
+    config => parseCidr(text(field(config, 'Subnet')) ?? '') ?? [],
+  )
+  return { ipamDriver: text(field(ipam, 'Driver')) ?? '', subnets }
 }
 
 function field(value: unknown, key: string): unknown {

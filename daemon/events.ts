@@ -2,6 +2,7 @@
 import { Monitor } from '../native/netlink/monitor.ts'
 import { watchKernel, type KernelEvent } from '../native/diag/events.ts'
 import { lengthOf } from '../native/value/ip.ts'
+import type { LinkResource } from '../native/kernel/resource.ts'
 import type { House } from './house.ts'
 import type { Settler } from './settle.ts'
 
@@ -12,6 +13,8 @@ export interface Sources {
   readonly tables: { readonly own: readonly string[]; readonly others: readonly string[] }
   /** Port id of the socket that makes weft's own changes of nftables. */
   readonly portId: number
+  /** Also told what is no news. */
+  readonly onEvent?: (event: KernelEvent) => void
   /** Links that are being removed by weft itself. */
   readonly removing: () => ReadonlySet<string>
 }
@@ -19,9 +22,10 @@ export interface Sources {
 /** Listens until it is disposed. */
 export function listen(sources: Sources): AsyncDisposable {
   const monitor = new Monitor()
-  const present = new Set<string>()
+  const present: Present = new Map()
   watchKernel(monitor, events => {
     for (const event of events) {
+      sources.onEvent?.(event)
       const news = newsOf(sources, event, present)
       if (news) sources.settler.soon(news.why, { now: news.now })
     }
@@ -34,8 +38,11 @@ export interface News {
   readonly now: boolean
 }
 
-/** `present`: bridges of somebody else's that are known to be there; kept up to date. */
-export function newsOf(sources: Omit<Sources, 'settler'>, event: KernelEvent, present: Set<string>): News | undefined {
+/** Links of somebody else's that something wished stands on, as they were seen last. By name. */
+export type Present = Map<string, { readonly index: number; readonly up: boolean }>
+
+/** `present` is kept up to date. */
+export function newsOf(sources: Omit<Sources, 'settler'>, event: KernelEvent, present: Present): News | undefined {
   const { house, tables, portId } = sources
   switch (event.type) {
     case 'overrun':
@@ -55,31 +62,63 @@ export function newsOf(sources: Omit<Sources, 'settler'>, event: KernelEvent, pr
         event.op === 'del' && house.reconciler.some(wish => wish.type === 'address' && wish.cidr === event.cidr)
       return wished ? { why: `address ${event.cidr} was removed`, now: false } : undefined
     }
-    case 'route':
-      return lengthOf(event.destination) === 0 ? { why: 'a default route changed', now: false } : undefined
+    case 'route': {
+      if (lengthOf(event.destination) === 0) return { why: 'a default route changed', now: false }
+      const wished = event.op === 'del' && house.reconciler.ownerOf(`route ${event.destination}`) !== undefined
+      return wished ? { why: `the route to ${event.destination} was removed`, now: false } : undefined
+    }
   }
 }
+
+type LinkEvent = KernelEvent & { readonly type: 'link' }
 
 /**
  * Changes of links are mostly weft's and the engine's own, and a full comparison for each of them would be most of what
- * weft does. What matters is that one is gone, or that a bridge of somebody else's, which weft cannot make, is back.
+ * weft does. What matters is that one is gone, or that one of somebody else's, which weft cannot make, is back.
  */
-function linkNews(
-  { house, removing }: Omit<Sources, 'settler'>,
-  event: KernelEvent & { readonly type: 'link' },
-  present: Set<string>,
-): News | undefined {
-  const owner = house.reconciler.ownerOf(`link ${event.name}`)
-  if (owner === undefined) return undefined
-  if (event.op === 'del') {
-    present.delete(event.name)
-    return removing().has(event.name) ? undefined : { why: `link ${event.name} is gone`, now: false }
+function linkNews(sources: Omit<Sources, 'settler'>, event: LinkEvent, present: Present): News | undefined {
+  const { house, removing } = sources
+  const { name } = event
+  // One that was renamed is not there under its old name.
+  for (const [old, { index }] of present) if (index === event.index && old !== name) present.delete(old)
+  const owner = house.reconciler.ownerOf(`link ${name}`)
+  const wish = owner === undefined ? undefined : linkOf(house, owner, name)
+  if (wish ? wish.type === 'bridge' && wish.adopted : isStoodOn(house, name)) {
+    const why = track(event, present)
+    // What stood on it went with it, and says so itself; an adopted bridge is a wish of its own.
+    if (why !== undefined && (event.op === 'new' || wish)) return { why: `link ${name} ${why}`, now: false }
+    return undefined
   }
-  if (present.has(event.name) || !isAdopted(house, owner, event.name)) return undefined
-  present.add(event.name)
-  return { why: `link ${event.name} appeared`, now: false }
+  if (!wish || removing().has(name)) return undefined
+  const isHere = wish.type !== 'child' || !wish.handed
+  if (event.op === 'del') {
+    const taken = !isHere && event.newNetnsId !== undefined
+    return taken ? undefined : { why: `link ${name} is gone`, now: false }
+  }
+  const wentDown = wish.type === 'child' && isHere && wish.up !== false && !event.up
+  return wentDown ? { why: `link ${name} is down`, now: false } : undefined
 }
 
-function isAdopted(house: House, owner: string, name: string): boolean {
-  return house.reconciler.wishOf(owner).some(wish => wish.type === 'bridge' && wish.adopted && wish.name === name)
+/** What is new about a link of somebody else's. */
+function track({ op, name, index, up }: LinkEvent, present: Present): string | undefined {
+  const before = present.get(name)
+  if (op === 'del') {
+    present.delete(name)
+    return 'is gone'
+  }
+  present.set(name, { index, up })
+  if (before?.index !== index) return 'appeared'
+  return up && !before.up ? 'is up' : undefined
+}
+
+function linkOf(house: House, owner: string, name: string): LinkResource | undefined {
+  return house.reconciler.wishOf(owner).find((wish): wish is LinkResource => 'alias' in wish && wish.name === name)
+}
+
+/** Is it the parent of a link that is wished here, or does the host answer on it for others? */
+function isStoodOn(house: House, name: string): boolean {
+  return house.reconciler.some(
+    wish =>
+      (wish.type === 'child' && !wish.handed && wish.parent === name) || (wish.type === 'proxy' && wish.link === name),
+  )
 }

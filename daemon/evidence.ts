@@ -2,15 +2,15 @@
  * Background eyes: which endpoints are dead although nobody said so. The engine may forget an endpoint without a call
  * (it crashed, or weftd was down); then its link is gone with its namespace, or the engine's list lacks it.
  */
-import type { Endpoint, Evidence, Network } from '../drivers/driver.ts'
+import type { Endpoint, Network } from '../drivers/driver.ts'
 import type { IfName } from '../native/kernel/resource.ts'
 import type { NetworkId } from '../plugin-api/ids.ts'
 import type { LeaseEntry, PoolEntry } from '../ipam/records.ts'
-import { addressOf, contains, type Ip } from '../native/value/ip.ts'
-import { existsSync } from 'node:fs'
-import { driverOf, isForsaken, isUnwritten, type House } from './house.ts'
+import { addressOf, contains, type Cidr, type Ip } from '../native/value/ip.ts'
+import { isForsaken, isUnwritten, type House } from './house.ts'
 import { removeEndpoint, removeNetwork } from './edit.ts'
 import type { Engine, EngineNetwork } from './engine.ts'
+import { Lives } from './lives.ts'
 
 /** The part of the IPAM that evidence speaks to. */
 export interface Leases {
@@ -22,21 +22,19 @@ export interface Leases {
   /** Pools that no engine has repeated since the last one began, without a container's address. */
   readonly unrepeated: readonly PoolEntry[]
   dropPool(pool: PoolEntry): Promise<boolean>
+  /** Grows with every change of a lease. */
+  readonly changes: number
 }
 
-/** An engine stores an endpoint just after CreateEndpoint was answered: a younger one may be missing in its list. */
-const youngMs = 3_000
 /** Two looks at the engine's list, this far apart, before a created endpoint is given up. */
 const doubtMs = 2_000
 const leaseDoubtMs = 60_000
-/** Joined but never moved, and no namespace at its path. */
-const unmovedMs = 60_000
 
 export class Watch {
   readonly #house: House
   readonly #engine: Engine
   readonly #leases: Leases
-  readonly #links: () => Promise<ReadonlySet<IfName>>
+  readonly #lives: Lives
   /** When the engine's list first lacked it, by endpoint, network or lease. */
   readonly #missingSince = new Map<string, number>()
   /** Of those, what the look that goes on has asked about: the rest is not there any more. */
@@ -47,43 +45,41 @@ export class Watch {
   #stopped = false
   #engineLookAt = 0
   #changesSeen = -1
+  #looking: Promise<void> | undefined
   /** As the engine last told, for people. */
   readonly names = new Map<NetworkId, EngineNetwork>()
+  /** Networks with addresses of weft's, of any driver, as the engine last told. */
+  ipamNetworks: ReadonlyMap<NetworkId, EngineNetwork> = new Map()
+  /** Subnets of its networks that have nothing from weft. */
+  othersSubnets: readonly Cidr[] = []
 
   constructor(house: House, engine: Engine, leases: Leases, links: () => Promise<ReadonlySet<IfName>>) {
     this.#house = house
     this.#engine = engine
     this.#leases = leases
-    this.#links = links
+    this.#lives = new Lives(house, links)
   }
 
   /** Drops endpoints whose link is gone. Asks nobody but the kernel, so that events may call it at once. */
   async lookAtLinks(): Promise<void> {
     const { lanes, records } = this.#house
-    const dead = await this.#deadAmong(records.endpoints())
+    const endpoints = records.endpoints()
+    this.#lives.keep(endpoints)
+    const dead = await this.#lives.deadAmong(endpoints)
     for (const networkId of new Set(dead.map(endpoint => endpoint.networkId))) {
       await lanes.run(networkId, async () => {
         // While we waited for our turn some may have been joined anew, or removed by the engine.
-        const still = await this.#deadAmong(records.endpointsOf(networkId))
-        for (const endpoint of still) await this.#giveUp(endpoint, 'its link is gone')
+        const still = await this.#lives.deadAmong(records.endpointsOf(networkId))
+        for (const endpoint of still) await this.#giveUp(endpoint, 'its link is gone, or waits for nobody')
       })
     }
-  }
-
-  async #deadAmong(endpoints: readonly Endpoint[]): Promise<readonly Endpoint[]> {
-    const links = await this.#links()
-    const evidence: Evidence = { hasLink: name => links.has(name) }
-    return endpoints.filter(endpoint => {
-      const network = this.#house.records.network(endpoint.networkId)
-      return network && endpoint.phase !== 'created' && !driverOf(this.#house, network).alive(endpoint, evidence)
-    })
   }
 
   start(settleSeconds: number): void {
     const again = (): void => {
       if (this.#stopped) return
       this.#timer = setTimeout(() => {
-        this.#lookAtEngine(settleSeconds * 1000)
+        this.#lookIfNews(settleSeconds * 1000)
           .catch((cause: unknown) => {
             this.#house.log.debug({ err: cause }, 'no evidence from the engine')
           })
@@ -98,38 +94,58 @@ export class Watch {
     clearTimeout(this.#timer)
   }
 
-  async #lookAtEngine(everyMs: number): Promise<void> {
+  /** Asks the engine now. Rejects when it gives no answer. */
+  lookAtEngine(): Promise<void> {
+    this.#looking ??= this.#lookAtEngine().finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
+  }
+
+  async #lookIfNews(everyMs: number): Promise<void> {
     const now = Date.now()
     const { records } = this.#house
     const doubtful =
-      records.endpoints().some(endpoint => isDoubtful(endpoint, now)) ||
+      records.endpoints().some(endpoint => this.#lives.isDoubtful(endpoint, now)) ||
       records.networks().some(network => this.#isDubious(network)) ||
       this.#unclaimed().length > 0
-    const { changes } = records
     // A record that is new has a name to learn.
-    const old = changes !== this.#changesSeen || now - this.#engineLookAt >= everyMs
-    if (!doubtful && !old && this.#engine.version !== undefined) return
+    const old = this.#changes !== this.#changesSeen || now - this.#engineLookAt >= everyMs
+    if (doubtful || old || this.#engine.version === undefined) await this.lookAtEngine()
+  }
+
+  get #changes(): number {
+    return this.#house.records.changes + this.#leases.changes
+  }
+
+  async #lookAtEngine(): Promise<void> {
+    const { records } = this.#house
+    const changes = this.#changes
     if (!(await this.#engine.reachable())) return
     this.#changesSeen = changes
-    this.#engineLookAt = now
+    this.#engineLookAt = Date.now()
     this.#asked.clear()
-    const ours: EngineNetwork[] = []
+    const ours = new Map<NetworkId, EngineNetwork>()
     const listed = await this.#engine.networks()
-    for (const { id, ipamDriver } of listed) {
+    const others: Cidr[] = []
+    for (const { id, ipamDriver, subnets } of listed) {
       const network = records.network(id)
       // With a colon it is a managed plugin, which may be us: its name was chosen by who installed it.
       const isOurs = /^weft-|:/.test(ipamDriver)
+      if (!network && !isOurs) others.push(...subnets)
       const seen = network || isOurs ? await this.#engine.network(id) : undefined
       if (!seen) continue
-      if (isOurs) ours.push(seen)
+      if (isOurs) ours.set(id, seen)
       if (!network) continue
       this.names.set(id, seen)
       await this.#judge(network, seen)
     }
+    this.ipamNetworks = ours
+    this.othersSubnets = others
     const ids = new Set(listed.map(({ id }) => id))
     for (const network of records.networks()) await this.#judgeNetwork(network, ids)
-    await this.#judgeLeases(ours)
-    await this.#judgePools(ours)
+    await this.#judgeLeases([...ours.values()])
+    await this.#judgePools([...ours.values()])
     for (const what of this.#missingSince.keys()) if (!this.#asked.has(what)) this.#missingSince.delete(what)
     for (const id of [...this.names.keys(), ...this.#unlisted]) if (!records.network(id)) this.#forget(id)
   }
@@ -151,12 +167,13 @@ export class Watch {
 
   async #judge(network: Network, seen: EngineNetwork): Promise<void> {
     for (const endpoint of this.#house.records.endpointsOf(network.id)) {
-      const lacking = isDoubtful(endpoint, Date.now()) && !seen.endpoints.has(endpoint.id)
+      const lacking = this.#lives.isDoubtful(endpoint, Date.now()) && !seen.endpoints.has(endpoint.id)
       if (!this.#missing(`endpoint ${endpoint.id}`, lacking, doubtMs)) continue
       await this.#house.lanes.run(network.id, async () => {
         const current = this.#house.records.endpoint(network.id, endpoint.id)
         // It may have been joined while we waited for our turn.
-        if (current && isDoubtful(current, Date.now())) await this.#giveUp(current, 'the engine does not know it')
+        if (current && this.#lives.isDoubtful(current, Date.now()))
+          await this.#giveUp(current, 'the engine does not know it')
       })
     }
   }
@@ -249,12 +266,4 @@ export class Watch {
 
 function isLost(house: House, network: Network): boolean {
   return isForsaken(house, network) || isUnwritten(house, network)
-}
-
-/** Not in use by all that can be seen here: the engine's list decides. */
-function isDoubtful(endpoint: Endpoint, now: number): boolean {
-  const age = now - endpoint.changedAt
-  if (endpoint.phase === 'created') return age > youngMs
-  if (endpoint.phase === 'left') return age > youngMs
-  return age > unmovedMs && endpoint.sandboxKey !== undefined && !existsSync(endpoint.sandboxKey)
 }

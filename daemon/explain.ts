@@ -32,6 +32,14 @@ const rows: Readonly<Record<string, Row>> = {
     code: 'NAME_TAKEN',
     hint: "something of that name exists and is not weft's: remove it, or choose another name",
   },
+  ENODEV: {
+    code: 'PARENT_MISSING',
+    hint: 'a link that it is to stand on is not there: nothing but the container needs to be started again when it is back',
+  },
+  EBUSY: {
+    code: 'PARENT_BUSY',
+    hint: 'the link below is a port of a bridge, or carries links of another kind than this one',
+  },
   EOPNOTSUPP: {
     code: 'KERNEL_LACKS',
     hint: 'this kernel has no support for it: load the module, or use another driver',

@@ -1,8 +1,10 @@
 /** What is true of this machine, read from the kernel. Nothing here changes anything. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, statfsSync } from 'node:fs'
 import { ownSwitches } from '../drivers/bridge/index.ts'
-import type { Facts } from '../drivers/driver.ts'
+import type { Facts, LinkFact } from '../drivers/driver.ts'
+import { leadsEverywhere } from '../ipam/defaults.ts'
 import { KernelError } from '../native/netlink/errors.ts'
+import type { LinkKinds } from '../native/kernel/features.ts'
 import type { IfName, Sysctl } from '../native/kernel/resource.ts'
 import type { Nft } from '../native/nft/batch.ts'
 import type { ForeignFilter } from '../native/nft/read.ts'
@@ -12,13 +14,17 @@ import { legacyFilters } from '../native/nft/legacy.ts'
 import type { LinkInfo } from '../native/rtnl/link.ts'
 import type { RouteInfo } from '../native/rtnl/route.ts'
 import { ADDRESS_PROTOCOL, type Rtnl } from '../native/rtnl/rtnl.ts'
-import { familyOf, lengthOf, type Cidr, type Family } from '../native/value/ip.ts'
+import { addressOf, familyOf, lengthOf, type Cidr, type Family } from '../native/value/ip.ts'
 import type { Config } from './config.ts'
+
+/** Source: include/uapi/linux/magic.h */
+const NSFS_MAGIC = 0x6e736673
 
 export interface Sources {
   readonly rtnl: Rtnl
   readonly nft: Nft
   readonly given: GivenFacts
+  readonly linkKinds: LinkKinds
   /** As they were known before, for what cannot be read now. */
   readonly before: Pick<Facts, 'acceptHooks'> | undefined
   /** Part of the facts cannot be known. */
@@ -38,17 +44,20 @@ export function givenFacts(config: Config): GivenFacts {
 }
 
 export async function gatherFacts(sources: Sources): Promise<Omit<Facts, 'forwarded'>> {
-  const { rtnl, nft, given } = sources
-  const [links, routes, addresses, filters, oldHooks] = await Promise.all([
+  const { rtnl, nft, given, linkKinds } = sources
+  const [links, routes, addresses, filters, oldHooks, kinds] = await Promise.all([
     rtnl.links(),
     rtnl.routes(),
     rtnl.addresses(),
     nft.foreignFilters(),
     legacyHooks(sources),
+    linkKinds.read(),
   ])
   const foreign = links.filter(({ kind, alias }) => kind === 'bridge' && !alias?.startsWith('weft '))
   return {
     ...given,
+    links: linkFacts(links, addresses),
+    childKinds: (['macvlan', 'ipvlan', 'vlan'] as const).filter(kind => kinds.has(kind)),
     loopback6: addresses.some(({ cidr }) => cidr === '::1/128'),
     foreignBridges: foreign.map(({ name }) => name as IfName),
     foreignSwitches: foreign.flatMap(({ name }) =>
@@ -60,6 +69,24 @@ export async function gatherFacts(sources: Sources): Promise<Omit<Facts, 'forwar
     foreignFamilies: [...new Set(addresses.filter(isRouted(foreign)).map(({ cidr }) => familyOf(cidr)))],
     acceptHooks: [...hooksOf(filters, 'nft'), ...oldHooks, ...(await zoneHooks(links))],
   }
+}
+
+function linkFacts(links: readonly LinkInfo[], addresses: readonly AddressInfo[]): readonly LinkFact[] {
+  const bridges = new Map(links.flatMap(({ index, kind, name }) => (kind === 'bridge' ? [[index, name]] : [])))
+  const byLink = Map.groupBy(addresses, ({ linkIndex }) => linkIndex)
+  return links.map(({ index, name, kind, mac, mtu, up, alias, master }): LinkFact => {
+    const bridge = bridges.get(master ?? 0)
+    return {
+      name: name as IfName,
+      ...(kind === undefined ? {} : { kind }),
+      mac,
+      mtu,
+      up,
+      own: alias?.startsWith('weft ') ?? false,
+      ...(bridge === undefined ? {} : { bridge: bridge as IfName }),
+      addresses: (byLink.get(index) ?? []).map(({ cidr }) => addressOf(cidr)),
+    }
+  })
 }
 
 /** A bridge of somebody else's with an address that is neither link-local nor weft's: this host routes its network. */
@@ -109,7 +136,7 @@ function isSet({ key, value }: Sysctl): boolean {
 
 /** Subnets that routes of this host lead to: automatic pools keep clear of them. */
 export function routedSubnets(routes: readonly RouteInfo[]): readonly Cidr[] {
-  return routes.map(({ destination }) => destination).filter(destination => lengthOf(destination) > 0)
+  return routes.map(({ destination }) => destination).filter(destination => !leadsEverywhere(destination))
 }
 
 /** Bridges that lead out: by a default route, or because a real link is their port. The rest are networks of others. */
@@ -128,6 +155,16 @@ function uplinksOf(
 /** Hardware has no kind; the others are made of it. */
 function isReal(kind: string | undefined): boolean {
   return kind === undefined || ['bond', 'team', 'vlan'].includes(kind)
+}
+
+/** Does a namespace stand at the path? An engine leaves an empty file there for a moment, before and after. */
+export function hasNamespace(path: string): boolean {
+  try {
+    return statfsSync(path).type === NSFS_MAGIC
+  } catch (cause) {
+    if (!['ENOENT', 'ENOTDIR', 'EACCES'].includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause
+    return false
+  }
 }
 
 /** Of this boot; endpoints of another one have no links any more. */

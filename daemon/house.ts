@@ -1,11 +1,12 @@
 /** The wiring that every part of the daemon shares: records, facts, wishes, turns. */
 import type { Logger } from 'pino'
-import type { Driver, Endpoint, Facts, Network, PoolGrant } from '../drivers/driver.ts'
+import type { Driver, Endpoint, Facts, Network, NetworkUse, PoolGrant } from '../drivers/driver.ts'
 import type { Kernel } from '../native/kernel/kernel.ts'
-import type { Resource } from '../native/kernel/resource.ts'
-import type { NetworkId } from '../plugin-api/ids.ts'
+import { keyOf, type Resource } from '../native/kernel/resource.ts'
+import type { NetworkId, PoolId } from '../plugin-api/ids.ts'
 import { UserError } from '../plugin-api/answer.ts'
 import type { Cidr, Family, Ip } from '../native/value/ip.ts'
+import { nobody, type Segment } from './duplicates.ts'
 import { Lanes } from './lanes.ts'
 import { endpointKey, networkKey, type Records } from './records.ts'
 import { Reconciler } from './reconcile.ts'
@@ -24,6 +25,12 @@ export interface Pools {
   endGrant(grant: PoolGrant): Promise<boolean>
   /** Ends those leases of a dead endpoint that the engine released while it still lived. */
   endReleased(addresses: readonly Ip[]): Promise<readonly Ip[]>
+  /**
+   * An address of the host's own in a pool, the same again for the same owner; `wished` may be an auxiliary one. Ends
+   * with the pool, or by `letGo`. Throws UserError.
+   */
+  hold(pool: PoolId, owner: string, wished?: Ip): Promise<Ip>
+  letGo(owner: string): Promise<void>
 }
 
 export interface House {
@@ -38,7 +45,9 @@ export interface House {
   /** Until main gives it an IPAM, no pool is weft's. */
   pools: Pools
   /** Networks whose creation is under way: their driver's host plan must stand already. */
-  readonly arriving: Map<NetworkId, string>
+  readonly arriving: Map<NetworkId, Network>
+  /** Networks whose first endpoint is under way: what used networks need of the host must stand already. */
+  readonly entering: Set<NetworkId>
   /** May settle remove what nobody wishes? Not beside an empty store: see orphans.ts. */
   sweeps: boolean
   /** Reads the facts again. */
@@ -49,6 +58,8 @@ export interface House {
   rulesStand: () => boolean
   /** Did an engine lack this network over two looks, while nothing uses it? Perhaps it is another engine's. */
   isUnlisted: (id: NetworkId) => boolean
+  /** Where others may have addresses. Until main gives it a way to ask, nobody is there. */
+  segment: Segment
   /** Something is not as it should be: settle soon. */
   settleSoon(why: string): void
 }
@@ -63,6 +74,17 @@ export interface Parts {
   readonly forwards: (family: Family) => boolean
 }
 
+const noPools: Pools = {
+  grantsOf: () => [],
+  isGranted: () => false,
+  endGrant: async () => false,
+  endReleased: async () => [],
+  async hold(pool) {
+    throw new Error(`pool ${pool} is not weft's`)
+  },
+  letGo: async () => undefined,
+}
+
 /** Gathers the facts and notes every wish; the kernel is left alone until the first settle. */
 export async function openHouse({ gather, ...parts }: Parts): Promise<House> {
   const read = async (): Promise<Facts> => ({ ...(await gather()), forwarded: parts.records.forwarded })
@@ -74,14 +96,16 @@ export async function openHouse({ gather, ...parts }: Parts): Promise<House> {
     }),
     lanes: new Lanes(),
     facts: await read(),
-    pools: { grantsOf: () => [], isGranted: () => false, endGrant: async () => false, endReleased: async () => [] },
+    pools: noPools,
     arriving: new Map(),
+    entering: new Set(),
     sweeps: true,
     async refresh() {
       house.facts = await read()
     },
     rulesStand: () => true,
     isUnlisted: () => false,
+    segment: nobody,
     settleSoon() {
       // Until main gives it a settler.
     },
@@ -105,8 +129,16 @@ export function namedDriver(house: House, name: string): Driver {
 }
 
 export function planHost(house: House): readonly Resource[] {
-  const used = new Set([...house.records.networks().map(({ driver }) => driver), ...house.arriving.values()])
-  return [...used].flatMap(name => namedDriver(house, name).planHost(house.facts))
+  const { arriving, entering, records } = house
+  const networks = new Map([...records.networks(), ...arriving.values()].map(network => [network.id, network]))
+  const uses = [...networks.values()].map((network): NetworkUse => {
+    return { network, used: entering.has(network.id) || records.endpointsOf(network.id).length > 0 }
+  })
+  const wishes = [...Map.groupBy(uses, ({ network }) => network.driver)].flatMap(([name, own]) =>
+    namedDriver(house, name).planHost(house.facts, own),
+  )
+  // Networks share what they wish of the host.
+  return [...new Map(wishes.map(wish => [keyOf(wish), wish])).values()]
 }
 
 export function planNetwork(house: House, network: Network): readonly Resource[] {

@@ -2,7 +2,9 @@
 import type { Facts } from '../drivers/driver.ts'
 import { ownTables } from '../drivers/names.ts'
 import { Conntrack } from '../native/conntrack/conntrack.ts'
-import type { Segment } from '../native/conntrack/direct.ts'
+import type { ContainerSubnet } from '../native/conntrack/direct.ts'
+import { findMac, probe } from '../native/dad/dad.ts'
+import { LinkKinds } from '../native/kernel/features.ts'
 import { LinuxKernel } from '../native/kernel/linux.ts'
 import type { IfName, Resource } from '../native/kernel/resource.ts'
 import type { KernelError } from '../native/netlink/errors.ts'
@@ -11,6 +13,7 @@ import { Nft } from '../native/nft/batch.ts'
 import { Rtnl } from '../native/rtnl/rtnl.ts'
 import type { Cidr } from '../native/value/ip.ts'
 import type { Config } from './config.ts'
+import type { Segment } from './duplicates.ts'
 import { gatherFacts, givenFacts, routedSubnets } from './facts.ts'
 import type { Log } from './log.ts'
 
@@ -18,6 +21,7 @@ export interface HostKernel extends AsyncDisposable {
   readonly rtnl: Rtnl
   readonly nft: Nft
   readonly kernel: LinuxKernel
+  readonly segment: Segment
   /** Of the socket that makes weft's own changes of nftables. */
   readonly nftPortId: number
   gather(): Promise<Omit<Facts, 'forwarded'>>
@@ -29,7 +33,7 @@ export interface HostKernel extends AsyncDisposable {
   /** Ends flows to published ports that go elsewhere: an earlier process may have died before it did. */
   forgetFlows(published: readonly Resource[]): Promise<void>
   /** Ends flows that began while weft's rules were gone. */
-  forgetDirect(segments: readonly Segment[]): Promise<void>
+  forgetDirect(subnets: readonly ContainerSubnet[]): Promise<void>
 }
 
 export interface KernelOptions {
@@ -68,6 +72,7 @@ export async function openKernel({ config, log, point, onLost }: KernelOptions):
       },
     }),
   )
+  const linkKinds = new LinkKinds()
   let doubted = false
   const onDoubt = (cause: KernelError): void => {
     if (!doubted) log.warn({ err: cause }, 'another firewall cannot be read: it may drop what weft allows')
@@ -80,9 +85,10 @@ export async function openKernel({ config, log, point, onLost }: KernelOptions):
     rtnl,
     nft,
     kernel,
+    segment: { holders: question => probe(question), hasMac: question => findMac(question) },
     nftPortId: netfilter.portId,
     async gather() {
-      known = await gatherFacts({ rtnl, nft, given, before: known, onDoubt })
+      known = await gatherFacts({ rtnl, nft, given, linkKinds, before: known, onDoubt })
       return known
     },
     async links() {
@@ -93,7 +99,7 @@ export async function openKernel({ config, log, point, onLost }: KernelOptions):
       subnets = routedSubnets(await rtnl.routes())
     },
     forgetFlows: published => conntrack.forget(published.map(want => ({ op: 'create', want }))),
-    forgetDirect: segments => conntrack.forgetDirect(segments),
+    forgetDirect: subnets => conntrack.forgetDirect(subnets),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
 }

@@ -1,15 +1,19 @@
 /** The network half of one driver's socket: the engine's calls as edits of records. Wire names stop here. */
-import type { Driver, Endpoint, Network } from '../drivers/driver.ts'
+import type { Driver, Endpoint, Network, Others } from '../drivers/driver.ts'
 import { addressOf, familyOf } from '../native/value/ip.ts'
 import { UserError } from '../plugin-api/answer.ts'
 import type { EndpointId, NetworkId } from '../plugin-api/ids.ts'
 import type { NetworkHandlers } from '../plugin-api/methods.ts'
-import type { CreateEndpointAnswer } from '../plugin-api/network.ts'
+import type { CreateEndpointAnswer, JoinAnswer } from '../plugin-api/network.ts'
 import { endpointOptions, networkOptions } from '../plugin-api/options.ts'
-import { forward, putEndpoint, putNetwork, removeEndpoint, removeNetwork } from './edit.ts'
+import { Duplicates } from './duplicates.ts'
+import { putEndpoint, putNetwork, removeEndpoint, removeNetwork } from './edit.ts'
 import { explained } from './explain.ts'
+import { letForward, program, programAtJoin, yieldPorts } from './external.ts'
+import { withHost, withoutHost } from './hosting.ts'
+import { hasNamespace } from './facts.ts'
 import { admissionLane, isForsaken, namedDriver, type House } from './house.ts'
-import { publish, type PortChoices } from './ports.ts'
+import type { PortChoices } from './ports.ts'
 import { directPorts, genericOf, newEndpoint, ownPools, recordOf, staticRoute } from './requests.ts'
 
 interface OfEndpoint {
@@ -26,6 +30,9 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
   /** Endpoints have nothing to do with each other: a call waits for none but those of its own. */
   const beside = <T>(of: OfEndpoint, work: () => Promise<T>, signal?: AbortSignal): Promise<T> =>
     explained(house.lanes.part(of.NetworkID, of.EndpointID, work, signal))
+
+  const duplicates = new Duplicates(house)
+  const publisher = { house, choices: ports }
 
   return {
     engineStarted: () => house.records.noteLife(driverName),
@@ -48,12 +55,18 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
       }
       const admit = async (): Promise<void> => {
         await house.refresh()
-        const others = house.records.networks().filter(other => other.driver === driverName)
-        const pools = house.pools.grantsOf(ownPools(request))
-        const admitted = driver.admit(asked, others, house.facts)
+        const own = ownPools(request)
+        const pools = house.pools.grantsOf(own)
+        const admitted = driver.admit(asked, house.records.networks(), house.facts)
         const madeIn = house.records.lifeOf(driverName)
-        const network = { ...admitted, madeIn, ...(pools.length > 0 ? { pools } : {}) }
-        await putNetwork(house, network, signal)
+        const housed = await withHost(house, driver, admitted, own)
+        const network = { ...housed, madeIn, ...(pools.length > 0 ? { pools } : {}) }
+        try {
+          await putNetwork(house, network, signal)
+        } catch (cause) {
+          if (network.hostAddresses) await withoutHost(house, network)
+          throw cause
+        }
         // A bridge with a name of the user's choice joins weft's zone in a settle: no request waits for firewalld.
         const zoned = house.facts.acceptHooks.some(({ backend }) => backend === 'firewalld')
         if (zoned) house.settleSoon('firewalld is to know a new bridge')
@@ -73,25 +86,36 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
       }),
 
     async createEndpoint(request, signal) {
+      const asked = house.records.network(request.NetworkID)
+      if (asked) {
+        const { isMacChosen: mac } = endpointOptions('CreateEndpoint', request.Options)
+        await explained(duplicates.begin(driver, asked, newEndpoint(house, asked, request, driver), { mac }))
+      }
       const create = async (may: { readonly replace: boolean }): Promise<CreateEndpointAnswer | undefined> => {
         refuseUnguarded(house)
         const network = knownNetwork(house, request.NetworkID)
-        const endpoint = newEndpoint(house.records.bootId, network, request, driver)
+        const endpoint = newEndpoint(house, network, request, driver)
+        driver.admitEndpoint?.(network, endpoint, othersIn(house), house.facts)
         // The engine forgot the old holder without a word, or repeats itself: the address is given again.
         const same = house.records.endpoint(network.id, endpoint.id)
         const holders = endpoint.addresses.flatMap(cidr => house.records.holdersOf(addressOf(cidr)))
         const old = [...new Set([...(same ? [same] : []), ...holders])].filter(each => each.networkId === network.id)
         if (old.length > 0 && !may.replace) return undefined
-        for (const each of old) await removeEndpoint(house, each)
+        for (const each of old) {
+          if (driver.admitEndpoint && each.id !== endpoint.id) refuseLiving(each)
+          await removeEndpoint(house, each)
+        }
         await putEndpoint(house, network, endpoint, signal)
         house.log.info(
           { network: network.id, endpoint: endpoint.id, addresses: endpoint.addresses },
           'endpoint created',
         )
-        return request.Interface.MacAddress ? {} : { Interface: { MacAddress: endpoint.mac } }
+        const isFixed = driver.fixedMac?.(network, house.facts) !== undefined
+        return request.Interface.MacAddress || isFixed ? {} : { Interface: { MacAddress: endpoint.mac } }
       }
-      const made = await beside(request, () => create({ replace: false }), signal)
-      // Other endpoints are removed in a turn of all of them.
+      const isCompared = driver.admitEndpoint !== undefined
+      const made = isCompared ? undefined : await beside(request, () => create({ replace: false }), signal)
+      // Other endpoints are looked at, or removed, in a turn of all of them.
       return made ?? unlessLate(signal, request.NetworkID, async () => (await create({ replace: true })) ?? {})
     },
 
@@ -99,61 +123,56 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
       return { Value: {} }
     },
 
-    join: (request, signal) =>
-      beside(
-        request,
-        async () => {
-          refuseUnguarded(house)
-          const network = knownNetwork(house, request.NetworkID)
-          const endpoint = knownEndpoint(house, network.id, request.EndpointID)
-          await forward(
-            house,
-            driver.forwards(network).filter(family => !house.forwards(family)),
-          )
-          const { SandboxKey: sandboxKey } = request
-          const direct = directPorts(driver.publishing(network, house.facts), request)
-          const joined = { ...endpoint, ...direct, phase: 'joined', sandboxKey, changedAt: Date.now() } as const
-          await putEndpoint(house, network, joined, signal)
-          const { srcName, dstPrefix, gateways, routes, disableGatewayService } = driver.join(network, endpoint)
-          const gateway = gateways.find(ip => familyOf(ip) === 4)
-          const gateway6 = gateways.find(ip => familyOf(ip) === 6)
-          return {
-            InterfaceName: { SrcName: srcName, DstPrefix: dstPrefix },
-            ...(gateway === undefined ? {} : { Gateway: gateway }),
-            ...(gateway6 === undefined ? {} : { GatewayIPv6: gateway6 }),
-            ...(routes.length > 0 ? { StaticRoutes: routes.map(staticRoute) } : {}),
-            ...(disableGatewayService ? { DisableGatewayService: true } : {}),
-          }
-        },
-        signal,
-      ),
+    async join(request, signal) {
+      await explained(duplicates.finish(request.EndpointID))
+      const join = async (): Promise<JoinAnswer> => {
+        refuseUnguarded(house)
+        const network = knownNetwork(house, request.NetworkID)
+        const endpoint = knownEndpoint(house, network.id, request.EndpointID)
+        await letForward(house, driver.forwards(network))
+        const { SandboxKey: sandboxKey } = request
+        const direct = directPorts(driver.publishing(network, house.facts), request)
+        const joined = { ...endpoint, ...direct, phase: 'joined', sandboxKey, changedAt: Date.now() } as const
+        await putEndpoint(house, network, joined, signal)
+        const answer = driver.join(network, endpoint, house.facts)
+        await programAtJoin(publisher, joined, answer, request, signal)
+        const { srcName, dstPrefix, gateways, routes, disableGatewayService } = answer
+        const gateway = gateways.find(ip => familyOf(ip) === 4)
+        const gateway6 = gateways.find(ip => familyOf(ip) === 6)
+        return {
+          InterfaceName: { SrcName: srcName ?? '', DstPrefix: dstPrefix },
+          ...(gateway === undefined ? {} : { Gateway: gateway }),
+          ...(gateway6 === undefined ? {} : { GatewayIPv6: gateway6 }),
+          ...(routes.length > 0 ? { StaticRoutes: routes.map(staticRoute) } : {}),
+          ...(disableGatewayService ? { DisableGatewayService: true } : {}),
+        }
+      }
+      return beside(request, join, signal)
+    },
 
     leave: request =>
       beside(request, () => change(house, request, { phase: 'left', ports: [], direct: [], changedAt: Date.now() })),
 
-    deleteEndpoint: request =>
-      beside(request, async () => {
-        const { NetworkID, EndpointID } = request
+    deleteEndpoint: request => {
+      const { NetworkID, EndpointID } = request
+      duplicates.forget(EndpointID)
+      return beside(request, async () => {
         const endpoint = house.records.endpoint(NetworkID, EndpointID)
         if (!endpoint) return
         await removeEndpoint(house, endpoint)
         house.log.info({ network: NetworkID, endpoint: EndpointID }, 'endpoint removed')
-      }),
+      })
+    },
 
-    programExternalConnectivity: (request, signal) =>
-      beside(
-        request,
-        async () => {
-          const network = knownNetwork(house, request.NetworkID)
-          const endpoint = knownEndpoint(house, network.id, request.EndpointID)
-          const bindings = endpointOptions('ProgramExternalConnectivity', request.Options).ports
-          // An internal network publishes nothing; the engine may ask all the same.
-          if (network.internal) return
-          const published = await publish(house, network, endpoint, bindings, ports, signal)
-          if (published.length > 0) house.log.info({ endpoint: endpoint.id, ports: published }, 'ports published')
-        },
-        signal,
-      ),
+    async programExternalConnectivity(request, signal) {
+      await explained(yieldPorts(house, request))
+      const work = async (): Promise<void> => {
+        const network = knownNetwork(house, request.NetworkID)
+        const endpoint = knownEndpoint(house, network.id, request.EndpointID)
+        await program(publisher, endpoint, request, signal)
+      }
+      await beside(request, work, signal)
+    },
 
     revokeExternalConnectivity: request => beside(request, () => change(house, request, { ports: [] })),
   }
@@ -165,8 +184,9 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
  */
 async function forgetForgotten(house: House, driver: Driver, asked: Network): Promise<void> {
   const isForgotten = (other: Network): boolean => isForsaken(house, other) || house.isUnlisted(other.id)
-  const candidates = house.records.networks().filter(other => other.driver === asked.driver && isForgotten(other))
+  const candidates = house.records.networks().filter(isForgotten)
   if (candidates.length === 0) return
+  await house.refresh()
   // What is wrong with the network itself is said before anything is removed.
   driver.admit(asked, [], house.facts)
   for (const { id } of candidates.filter(other => clashes(house, driver, asked, other))) {
@@ -190,6 +210,17 @@ function clashes(house: House, driver: Driver, asked: Network, other: Network): 
     if (cause instanceof UserError) return true
     throw cause
   }
+}
+
+/** Without MACs an IPAM driver cannot tell a new request for an address from one that the engine repeats. */
+function refuseLiving({ id, phase, sandboxKey, addresses }: Endpoint): void {
+  if (phase !== 'joined' || sandboxKey === undefined || !hasNamespace(sandboxKey)) return
+  const text = `address ${addresses.map(addressOf).join(' or ')} is in use: endpoint ${id.slice(0, 12)} of this network has it`
+  throw new UserError('ADDRESS_TAKEN', text, { hint: 'choose another one' })
+}
+
+function othersIn({ records }: House): Others {
+  return { network: id => records.network(id), endpoints: records.endpoints() }
 }
 
 /** Fails closed: an internal network without its rules would not be internal. */

@@ -1,5 +1,5 @@
 /** Keeps what is wished and makes the kernel agree with it. Nothing else changes the kernel. */
-import { changeFor, diff, surplus } from '../native/kernel/diff.ts'
+import { changeFor, diff, leftOf, surplus } from '../native/kernel/diff.ts'
 import type { Change, Kernel } from '../native/kernel/kernel.ts'
 import { describe, keyOf, type Observed, type Resource } from '../native/kernel/resource.ts'
 
@@ -113,8 +113,9 @@ export class Reconciler {
 
   /** What would be changed now. */
   async differences(): Promise<readonly Difference[]> {
-    const have = await this.#kernel.observe([...this.#wishes.values()].flat())
-    const there = byKey(have)
+    const wished = [...this.#wishes.values()].flat()
+    const have = await this.#kernel.observe(wished)
+    const there = leftOf(byKey(have), wished)
     const owned = [...this.#wishes.keys()].map(owner => ({ owner, changes: this.#changesOf(owner, there) }))
     const lost = { changes: surplus(have, key => this.#owners.has(key)) }
     return [...this.#withElements(owned), lost].filter(({ changes }) => changes.length > 0)
@@ -163,7 +164,7 @@ export class Reconciler {
     const have = await this.#kernel.observe([...this.#wishes.values(), touched].flat())
     const keys = new Set(touched.map(keyOf))
     const left = surplus(have, key => !keys.has(key) || this.#owners.has(key))
-    const back = this.#changesOf(owner, byKey(have))
+    const back = this.#changesOf(owner, leftOf(byKey(have), this.wishOf(owner)))
     const { failed } = await this.mend({ owner, changes: [...left, ...back] })
     if (failed.length > 0) this.#onLeft(failed)
   }

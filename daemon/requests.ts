@@ -1,5 +1,5 @@
 /** From the engine's words to records: what a request says of a network or an endpoint, checked. */
-import type { Driver, Endpoint, JoinAnswer, Network, Publishing, Subnet } from '../drivers/driver.ts'
+import type { Driver, Endpoint, Facts, JoinAnswer, Network, Publishing, Subnet } from '../drivers/driver.ts'
 import { macOf } from '../drivers/names.ts'
 import { addressOf, contains, networkOf, parseCidr, type Cidr, type Ip } from '../native/value/ip.ts'
 import { isUsableMac, parseMac, type Mac } from '../native/value/mac.ts'
@@ -10,6 +10,11 @@ import { endpointOptions, networkOptions } from '../plugin-api/options.ts'
 import { protocolOf } from './publishing.ts'
 
 type JoinRoute = JoinAnswer['routes'][number]
+
+interface EndpointHouse {
+  readonly facts: Facts
+  readonly records: { readonly bootId: string }
+}
 
 export function genericOf(request: CreateNetwork): Readonly<Record<string, string>> {
   return networkOptions('CreateNetwork', request.Options).generic
@@ -43,7 +48,7 @@ function subnetOf({ Pool, Gateway, AuxAddresses }: IpamData): Subnet {
   }
 }
 
-export function newEndpoint(bootId: string, network: Network, request: CreateEndpoint, driver: Driver): Endpoint {
+export function newEndpoint(house: EndpointHouse, network: Network, request: CreateEndpoint, driver: Driver): Endpoint {
   const { Address, AddressIPv6, MacAddress } = request.Interface
   const addresses = [Address, AddressIPv6].flatMap(text => (text === undefined ? [] : [cidrIn('Interface', text)]))
   for (const cidr of addresses) {
@@ -52,20 +57,39 @@ export function newEndpoint(bootId: string, network: Network, request: CreateEnd
       throw new UserError('ADDRESS_OUTSIDE', `address ${cidr} is outside the network's subnets ${pools}`)
     }
   }
-  const raw = endpointOptions('CreateEndpoint', request.Options).driver
+  const { driver: raw, isMacChosen, ports } = endpointOptions('CreateEndpoint', request.Options)
   const options = driver.parseEndpointOptions(raw)
+  if (ports.length > 0) refusePorts(driver.publishing(network, house.facts))
+  if (MacAddress !== undefined) refuseMac(driver, { isMacChosen })
   return {
     id: request.EndpointID,
     networkId: network.id,
     phase: 'created',
-    bootId,
+    bootId: house.records.bootId,
     addresses,
     // The same address has the same MAC again: neighbours remember it for a minute, and nobody tells them otherwise.
-    mac: MacAddress === undefined ? macOf(`${network.id} ${addresses[0] ?? request.EndpointID}`) : macIn(MacAddress),
+    mac:
+      MacAddress === undefined
+        ? (driver.fixedMac?.(network, house.facts) ?? macOf(`${network.id} ${addresses[0] ?? request.EndpointID}`))
+        : macIn(MacAddress),
     ports: [],
     ...(Object.keys(raw).length > 0 ? { options } : {}),
     changedAt: Date.now(),
   }
+}
+
+/** Throws UserError where nothing is ever published. */
+export function refusePorts({ refusal }: Publishing): void {
+  if (refusal) throw new UserError('PORTS_REFUSED', `published ports: ${refusal.why}`, { hint: refusal.hint })
+}
+
+/** With weft's own IPAM the engine makes a MAC for whom nobody chose one. */
+function refuseMac({ name, macRefusal }: Driver, { isMacChosen }: { readonly isMacChosen: boolean }): void {
+  if (macRefusal === undefined) return
+  const hint = isMacChosen
+    ? 'leave --mac-address out'
+    : `with this IPAM driver the engine makes one for every container: use --ipam-driver weft-${name}, or the engine's own`
+  throw new UserError('MAC_REFUSED', macRefusal, { hint })
 }
 
 /** The container's ports where they are open by its own address: also in a network that is not its gateway. */

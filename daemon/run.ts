@@ -6,7 +6,8 @@ import type { Driver } from '../drivers/driver.ts'
 import { ownTables } from '../drivers/names.ts'
 import { drivers } from '../drivers/registry.ts'
 import { Ipam } from '../ipam/ipam.ts'
-import type { Segment } from '../native/conntrack/direct.ts'
+import type { ContainerSubnet } from '../native/conntrack/direct.ts'
+import type { KernelEvent } from '../native/diag/events.ts'
 import { notify } from '../native/ffi/notify.ts'
 import { watchLegacy } from '../native/nft/legacy-watch.ts'
 import type { Rtnl } from '../native/rtnl/rtnl.ts'
@@ -19,11 +20,13 @@ import { createAdminServer, socketName } from './admin.ts'
 import type { Config } from './config.ts'
 import { crashingStore, crashPoints } from './crash.ts'
 import { followHost } from './edit.ts'
+import { RouteConflicts, textOf } from './conflicts.ts'
 import { Engine } from './engine.ts'
 import { ephemeralPorts } from './ephemeral.ts'
 import { listen } from './events.ts'
 import { Watch } from './evidence.ts'
-import { bootId, forwards } from './facts.ts'
+import { bootId, forwards, hasNamespace } from './facts.ts'
+import { Holders } from './holders.ts'
 import { driverOf, hostOwner, openHouse, type House } from './house.ts'
 import { openKernel } from './kernel.ts'
 import type { Log } from './log.ts'
@@ -34,6 +37,7 @@ import type { Failure } from './reconcile.ts'
 import { endpointKey, Records } from './records.ts'
 import { Settler } from './settle.ts'
 import { viewOf } from './show.ts'
+import { ipamView } from './show-ipam.ts'
 import { SqliteStore } from './store/sqlite.ts'
 
 export interface Daemon extends AsyncDisposable {
@@ -70,23 +74,40 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
   const ipam = await Ipam.restore({
     store,
     defaultPools: config.defaultPools,
-    avoid: () => host.routed(),
+    restMs: config.addressRestSeconds * 1000,
+    avoid: () => [
+      ...host.routed(),
+      ...records.networks().flatMap(({ subnets }) => subnets.map(({ pool }) => pool)),
+      ...watch.othersSubnets,
+    ],
+    nameOf: (pool, address) => holders.nameOf(pool, address),
     inUse: (pool, address) => holdsAlive(house, host.rtnl, pool.subnet, address),
   })
   house.pools = ipam
+  house.segment = host.segment
 
   const metrics = createMetrics()
   const engine = new Engine(config.engine.address)
   const watch = new Watch(house, engine, ipam, () => host.links())
   house.isUnlisted = id => watch.isUnlisted(id)
+  const holders = new Holders(house, watch)
+  const conflicts = new RouteConflicts({
+    claims: () => holders.claims(),
+    routes: () => host.rtnl.routes(),
+    links: () => host.rtnl.links(),
+    log,
+  })
+  opened.defer(() => {
+    conflicts.stop()
+  })
   const settler = new Settler(house, {
     settleSeconds: config.settleSeconds,
-    prepare: () => prepare(house, watch),
+    prepare: () => prepare(house, watch, conflicts),
     observe: fact => {
       metrics.observeSettle(fact)
     },
     restored() {
-      void host.forgetDirect(segmentsOf(records))
+      void host.forgetDirect(subnetsOf(records))
     },
   })
   opened.defer(() => settler.stop())
@@ -97,14 +118,30 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
   const orphans = await Orphans.find(store, house)
   let serving = false
   const ready = (): boolean => serving && house.rulesStand()
-  const leases = (): number => ipam.leases().length
-  const shown = { house, settler, engine, watch, leases, tableOwner: host.nft.owner, startedAt, orphans, ready }
+  const addressView = ipamView({
+    ...{ ipam, holders, records, log },
+    listed: () => watch.ipamNetworks,
+    answered: () => engine.answered === true,
+    conflicts: () => conflicts.found,
+    lookAtEngine: () =>
+      watch.lookAtEngine().catch((cause: unknown) => {
+        log.debug({ err: cause }, 'no evidence from the engine')
+      }),
+  })
+  const shown = {
+    ...{ house, settler, engine, watch, tableOwner: host.nft.owner, startedAt, orphans, ready, ipam: addressView },
+    leases: () => ipam.leaseCount,
+    concerns: () => conflicts.found.map(textOf),
+  }
   opened.use(await createAdminServer({ view: viewOf(shown), metrics, runDir: config.runDir, log }))
   if (orphans.found.length > 0) log.warn({ found: orphans.found }, 'objects of weft, but no record of them: left alone')
   // What happens from now on is an event; what happened before is seen by the first settle.
   const own = ownTables.map(({ family, table }) => `${family} ${table}`)
   const tables = { own, others: ['ip filter', 'ip6 filter', 'inet firewalld'] }
-  opened.use(listen({ house, settler, tables, portId: host.nftPortId, removing: () => host.rtnl.removing }))
+  const onEvent = (event: KernelEvent): void => {
+    conflicts.onEvent(event)
+  }
+  opened.use(listen({ house, settler, tables, portId: host.nftPortId, removing: () => host.rtnl.removing, onEvent }))
   opened.use(
     watchLegacy(() => {
       settler.soon('the old iptables changed')
@@ -147,7 +184,7 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
 }
 
 /** Facts, dead endpoints, the host plan. What fails is told, and hinders none of the others. */
-async function prepare(house: House, watch: Watch): Promise<readonly Failure[]> {
+async function prepare(house: House, watch: Watch, conflicts: RouteConflicts): Promise<readonly Failure[]> {
   const failed: Failure[] = []
   const attempt = async (text: string, work: () => Promise<void>): Promise<void> => {
     try {
@@ -158,12 +195,13 @@ async function prepare(house: House, watch: Watch): Promise<readonly Failure[]> 
   }
   await attempt('read the facts', () => house.refresh())
   await attempt('look for dead endpoints', () => watch.lookAtLinks())
+  await attempt('look for routes into networks', () => conflicts.look())
   if (house.sweeps) await attempt('follow the facts', () => followHost(house))
   return failed
 }
 
 /** Where containers have their addresses. */
-function segmentsOf(records: Records): readonly Segment[] {
+function subnetsOf(records: Records): readonly ContainerSubnet[] {
   return records.networks().flatMap(({ subnets, internal }) => subnets.map(({ pool }) => ({ pool, internal })))
 }
 
@@ -181,7 +219,8 @@ function holdsAlive(house: House, rtnl: Rtnl, subnet: Cidr, address: Ip): boolea
   return house.records.holdersOf(address).some(endpoint => {
     const network = house.records.network(endpoint.networkId)
     if (!network || endpoint.phase !== 'joined') return false
-    return driverOf(house, network).alive(endpoint, { hasLink: name => rtnl.indexOf(name) !== undefined })
+    const evidence = { hasLink: (name: string) => rtnl.indexOf(name) !== undefined, hasNamespace, now: Date.now() }
+    return driverOf(house, network).alive(endpoint, evidence) === true
   })
 }
 

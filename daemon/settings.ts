@@ -118,6 +118,12 @@ export const settings = {
     value: 'LIST',
     help: 'subnets for networks that name none: base=PREFIX,size=LENGTH, separated by spaces',
   },
+  addressRestSeconds: {
+    default: '60',
+    parse: wholeNumber(0, 86_400),
+    value: 'SECONDS',
+    help: 'how long an address that a container let go of is not given to another one, while there are others',
+  },
 } as const satisfies Readonly<Record<string, Setting<unknown>>>
 
 export type SettingName = keyof typeof settings

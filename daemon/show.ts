@@ -7,13 +7,14 @@ import { describe } from '../native/kernel/resource.ts'
 import { UserError } from '../plugin-api/answer.ts'
 import type { Engine } from './engine.ts'
 import type { Watch } from './evidence.ts'
-import { planNetwork, type House } from './house.ts'
+import { driverOf, planNetwork, type House } from './house.ts'
 import type { Orphans } from './orphans.ts'
 import { portRows } from './show-ports.ts'
 import { endpointKey } from './records.ts'
 import type { Settler } from './settle.ts'
 import { version } from './version.ts'
 import type { DiffRow, View } from './view.ts'
+import type { IpamView } from './view-ipam.ts'
 
 export interface Shown {
   readonly house: House
@@ -21,6 +22,9 @@ export interface Shown {
   readonly engine: Engine
   readonly watch: Watch
   readonly leases: () => number
+  readonly ipam: IpamView
+  /** What else is not as it should be, a line for each. */
+  readonly concerns: () => readonly string[]
   readonly tableOwner: boolean
   readonly startedAt: number
   readonly ready: () => boolean
@@ -33,6 +37,7 @@ export function viewOf(shown: Shown): View {
 
   return {
     ready: shown.ready,
+    ipam: shown.ipam,
 
     async status() {
       const { at, tookMs, changes, degraded } = settler.report
@@ -54,7 +59,11 @@ export function viewOf(shown: Shown): View {
           ports: records.endpoints().reduce((sum, { ports }) => sum + ports.length, 0),
           leases: shown.leases(),
         },
-        settle: { ...(at === 0 ? {} : { lastAt: at, lastMs: tookMs }), changes, degraded: [...degraded, ...orphans] },
+        settle: {
+          ...(at === 0 ? {} : { lastAt: at, lastMs: tookMs }),
+          changes,
+          degraded: [...degraded, ...orphans, ...shown.concerns()],
+        },
         engine: {
           address: engine.address,
           ...(engine.answered === undefined ? {} : { reachable: engine.answered }),
@@ -67,6 +76,7 @@ export function viewOf(shown: Shown): View {
       return records.networks().map(network => {
         const name = watch.names.get(network.id)?.name
         const bridge = planNetwork(house, network).find(resource => resource.type === 'bridge')
+        const parent = driverOf(house, network).parentOf?.(network)
         return {
           id: network.id,
           driver: network.driver,
@@ -75,6 +85,7 @@ export function viewOf(shown: Shown): View {
           gateways: network.subnets.flatMap(({ gateway }) => (gateway ? [addressOf(gateway)] : [])),
           internal: network.internal,
           ...(bridge ? { bridge: bridge.name } : {}),
+          ...(parent === undefined ? {} : { parent }),
           endpoints: records.endpointsOf(network.id).length,
         }
       })
@@ -128,7 +139,8 @@ export function viewOf(shown: Shown): View {
 }
 
 function linkOf(house: House, { networkId, id }: Endpoint): string {
-  return house.reconciler.wishOf(endpointKey(networkId, id)).find(wish => wish.type === 'veth')?.name ?? ''
+  const wishes = house.reconciler.wishOf(endpointKey(networkId, id))
+  return wishes.find(wish => wish.type === 'veth' || wish.type === 'child')?.name ?? ''
 }
 
 function rowOf(owner: string | undefined, change: Change): DiffRow {

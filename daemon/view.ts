@@ -1,5 +1,6 @@
 /** What the daemon shows to its operator: plain values, sent as JSON by admin.ts and printed by commands/. */
 import type { Protocol } from '../native/kernel/resource.ts'
+import type { IpamView } from './view-ipam.ts'
 
 export interface View {
   status(): Promise<Status>
@@ -12,6 +13,7 @@ export interface View {
   settle(options: { readonly force: boolean }): Promise<Settled>
   /** Records are restored and the rule set stands. */
   ready(): boolean
+  readonly ipam: IpamView
 }
 
 export interface Status {
@@ -63,6 +65,8 @@ export interface NetworkRow {
   readonly internal: boolean
   /** Interface name. */
   readonly bridge?: string
+  /** Interface name of the host's link that its containers are on. */
+  readonly parent?: string
   readonly endpoints: number
 }
 

@@ -1,6 +1,6 @@
 /** What a driver is: pure functions from records and facts to wishes. No driver awaits, locks or touches the kernel. */
 import type { EndpointId, NetworkId, PoolId } from '../plugin-api/ids.ts'
-import type { AcceptRule, IfName, Protocol, Resource, Sysctl } from '../native/kernel/resource.ts'
+import type { AcceptRule, ChildKind, IfName, Protocol, Resource, Sysctl } from '../native/kernel/resource.ts'
 import type { Cidr, Family, Ip } from '../native/value/ip.ts'
 import type { Mac } from '../native/value/mac.ts'
 
@@ -35,7 +35,15 @@ export interface Network<O = unknown> {
    * forgets a network that it has just made.
    */
   readonly madeIn?: number | undefined
+  /** Addresses of its subnets that the host itself has in it, chosen when it was made. */
+  readonly hostAddresses?: readonly Ip[]
   readonly options: O
+}
+
+/** A network, and whether it has endpoints: some of what it needs is there only with them. */
+export interface NetworkUse<O = unknown> {
+  readonly network: Network<O>
+  readonly used: boolean
 }
 
 /** A port of the container that a host address serves. Both families of `-p 80:80` are two of these. */
@@ -60,6 +68,8 @@ export interface Publishing {
   readonly direct: readonly Family[]
   /** Host address of ports that name none. Absent: every address. */
   readonly address?: Ip
+  /** Why nothing is published here at all, and what to do. Whoever asks for ports is told so. */
+  readonly refusal?: { readonly why: string; readonly hint: string }
 }
 
 /** Record of an endpoint, key `endpoint/NETWORK/ID`. */
@@ -98,6 +108,10 @@ export interface Facts {
   readonly foreignFamilies: readonly Family[]
   /** Chains of other firewalls that must accept what weft allows. */
   readonly acceptHooks: readonly Pick<AcceptRule, 'family' | 'chain' | 'backend'>[]
+  /** Every link of this host. */
+  readonly links: readonly LinkFact[]
+  /** Kinds of links on top of others that this kernel has. */
+  readonly childKinds: readonly ChildKind[]
   /** This host has `::1`. */
   readonly loopback6: boolean
   /** Bits of the packet mark that weft's rules use; like the next two from the configuration. */
@@ -106,6 +120,21 @@ export interface Facts {
   readonly directRouting: boolean
   /** Host address of ports that name none, for networks that name none. Absent: every address. */
   readonly publishAddress?: Ip
+}
+
+export interface LinkFact {
+  readonly name: IfName
+  /** `vlan`; absent for what has no kind: loopback, hardware. */
+  readonly kind?: string
+  readonly mac: Mac
+  /** Bytes. */
+  readonly mtu: number
+  readonly up: boolean
+  /** It carries weft's mark. */
+  readonly own: boolean
+  /** The bridge that it is a port of. */
+  readonly bridge?: IfName
+  readonly addresses: readonly Ip[]
 }
 
 export interface Marks {
@@ -119,7 +148,8 @@ export interface Marks {
 }
 
 export interface JoinAnswer {
-  readonly srcName: IfName
+  /** Absent: the container gets no link. */
+  readonly srcName?: IfName
   readonly dstPrefix: string
   readonly gateways: readonly Ip[]
   /** On-link without `via`. */
@@ -133,9 +163,28 @@ export function forwardingSwitch(family: Family, value: '0' | '1'): Sysctl {
   return { type: 'sysctl', key: family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding', value }
 }
 
-/** What is known about the links of the host when an endpoint's life is judged. */
+/** What is known about the host when an endpoint's life is judged. */
 export interface Evidence {
   hasLink(name: IfName): boolean
+  /** Does a namespace stand at this path? Before engine 28 there is none yet when a container is joined. */
+  hasNamespace(path: string): boolean
+  /** Milliseconds since 1970. */
+  readonly now: number
+}
+
+/** An address that the host is to have in a network. */
+export interface HostWish {
+  /** One of the network's subnets. */
+  readonly pool: Cidr
+  /** Absent: any free one, from weft's own IPAM. */
+  readonly address?: Ip
+}
+
+/** How it is found out whether somebody else in the segment has an address. */
+export interface Search {
+  /** Where it is asked. */
+  readonly link: IfName
+  readonly timing: 'fast' | 'rfc5227'
 }
 
 export interface Driver<O = unknown> {
@@ -150,14 +199,35 @@ export interface Driver<O = unknown> {
   gateways(options: O): readonly Family[]
   /** Refuses what cannot live here or beside the other networks; returns the network as it is to be recorded. */
   admit(network: Network<O>, others: readonly Network[], facts: Facts): Network<O>
-  /** What must exist as long as the driver has any network: static rules, global switches. */
-  planHost(facts: Facts): readonly Resource[]
+  /** Refuses what cannot live beside the other endpoints, which are those of all networks. */
+  admitEndpoint?(network: Network<O>, endpoint: Endpoint, others: Others, facts: Facts): void
+  /** Addresses that the host wants in a network, which `admit` has passed. */
+  hostWishes?(network: Network<O>): readonly HostWish[]
+  /** Where addresses of this network are searched for before they are used. */
+  search?(network: Network<O>, facts: Facts): Search | undefined
+  /** The MAC that links of the network have if nobody chooses one, and that the engine must not set. */
+  fixedMac?(network: Network<O>, facts: Facts): Mac | undefined
+  /** What is said to somebody who chose a MAC all the same. Absent: nothing, it has no meaning. */
+  readonly macRefusal?: string
+  /** The link of somebody else's that the network stands on, for people. */
+  parentOf?(network: Network<O>): IfName | undefined
+  /**
+   * What must exist as long as the driver has any network: static rules, global switches; and what several networks
+   * share, or only used ones have. `uses`: its own networks. Drivers may wish for the same thing.
+   */
+  planHost(facts: Facts, uses: readonly NetworkUse<O>[]): readonly Resource[]
   planNetwork(network: Network<O>, facts: Facts): readonly Resource[]
   planEndpoint(network: Network<O>, endpoint: Endpoint, facts: Facts): readonly Resource[]
   publishing(network: Network<O>, facts: Facts): Publishing
   /** Families that this network needs the host to forward. */
   forwards(network: Network<O>): readonly Family[]
-  join(network: Network<O>, endpoint: Endpoint): JoinAnswer
-  /** Is the joined endpoint's link still in use? */
-  alive(endpoint: Endpoint, evidence: Evidence): boolean
+  join(network: Network<O>, endpoint: Endpoint, facts: Facts): JoinAnswer
+  /** Is the joined endpoint's link still in use? `unknown`: the engine's list decides. */
+  alive(endpoint: Endpoint, evidence: Evidence): boolean | 'unknown'
+}
+
+/** Endpoints beside the one that is asked about. */
+export interface Others {
+  network(id: NetworkId): Network | undefined
+  readonly endpoints: readonly Endpoint[]
 }

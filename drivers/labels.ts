@@ -7,6 +7,8 @@ export interface Label<T> {
   readonly fallback: T
   /** Completes "expected ...". */
   readonly expected: string
+  /** What is wrong with a value, in the words of Docker's own driver. */
+  readonly refusal?: (text: string) => string
 }
 type Row = { readonly label: string } & Label<unknown>
 export type Labels = Readonly<Record<string, Row>>
@@ -41,7 +43,7 @@ export function parseLabels<const L extends Labels>(
     if (why !== undefined) throw new UserError('OPTION_UNSUPPORTED', `${driver} does not serve ${key}: ${why}`)
     const near = nearest(key, known)
     throw new UserError('OPTION_UNKNOWN', `${driver} has no ${what} ${key}`, {
-      hint: near ? `did you mean ${near}?` : `it has: ${known.join(', ')}`,
+      hint: near ? `did you mean ${near}?` : `it has: ${known.join(', ') || 'none'}`,
     })
   }
   const values = Object.fromEntries(Object.entries<Row>(table).map(([name, row]) => [name, valueOf(row, raw)]))
@@ -53,7 +55,8 @@ function valueOf(row: Row, raw: Readonly<Record<string, string>>): unknown {
   if (text === undefined) return row.fallback
   const value = row.parse(text)
   if (value !== undefined) return value
-  throw new UserError('OPTION_VALUE', `failed to parse ${row.label} value: ${JSON.stringify(text)}`, {
+  const what = row.refusal?.(text) ?? `failed to parse ${row.label} value: ${JSON.stringify(text)}`
+  throw new UserError('OPTION_VALUE', what, {
     hint: `expected ${row.expected}`,
   })
 }

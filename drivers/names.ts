@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import type { IfName, TableFamily } from '../native/kernel/resource.ts'
 import { macFromBytes, type Mac } from '../native/value/mac.ts'
 
-/** wb bridge, wv host end of a pair, wc end that goes to the container. */
-export type Role = 'wb' | 'wv' | 'wc'
+/** wb bridge, wv host end of a pair, wc what goes to the container, wd parent that leads nowhere, ws the host's place. */
+export type Role = 'wb' | 'wv' | 'wc' | 'wd' | 'ws'
 
 /** weft's nftables table, one for all drivers: what is routed and translated. */
 export const tableName = 'weft'
@@ -30,7 +30,7 @@ export function ifName(role: Role, id: string): IfName {
 
 /** A name that `ifName` may make for something else one day. */
 export function isMadeName(name: string): boolean {
-  return /^w[bvc][a-z2-7]{11}$/.test(name)
+  return /^w[bcdvs][a-z2-7]{11}$/.test(name)
 }
 
 /**

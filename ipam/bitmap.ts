@@ -1,10 +1,11 @@
 /**
- * Which offsets of a window are taken. Pages of 32,768 bits come into being with their first bit, and full pages are
- * passed over by their count: a full window of 2^24 costs 2 MB, and finding its only hole about a tenth of a millisecond.
+ * Which offsets of a window are taken. Pages of 32,768 bits come into being with their first bit and go with their last,
+ * and full pages are passed over by their count: a full window of 2^24 costs 2 MB, and finding its only hole about a
+ * tenth of a millisecond; a window of 2^53 costs what is taken in it.
  */
 const pageSize = 32_768
-/** Room for an IPv4 /8; larger pools hand out addresses from a window of this size. */
-export const maxWindow = 2 ** 24
+/** Offsets are plain numbers. Room for every IPv4 pool; larger pools hand out addresses from a window of this size. */
+export const maxWindow = 2 ** 53
 
 interface Page {
   readonly words: Uint32Array
@@ -14,14 +15,18 @@ interface Page {
 
 export class Bitmap {
   readonly size: number
-  readonly #pages: (Page | undefined)[]
+  readonly #pages = new Map<number, Page>()
   #taken = 0
   #cursor = 0
+  /** The page that was looked up last: neighbours follow each other. */
+  #near: Page | undefined
+  #nearIndex = -1
+  /** All zeros, of a page that went: where one address comes and goes, so does its page. */
+  #spare: Uint32Array | undefined
 
   constructor(size: number) {
     if (!Number.isInteger(size) || size < 1 || size > maxWindow) throw new RangeError(`no window of ${size} offsets`)
     this.size = size
-    this.#pages = Array<Page | undefined>(Math.ceil(size / pageSize)).fill(undefined)
   }
 
   get taken(): number {
@@ -30,21 +35,35 @@ export class Bitmap {
 
   has(offset: number): boolean {
     this.#check(offset)
-    const words = this.#pages[Math.floor(offset / pageSize)]?.words
-    return words !== undefined && ((words[(offset % pageSize) >>> 5] ?? 0) & (1 << (offset & 31))) !== 0
+    const page = this.#pageAt(Math.floor(offset / pageSize))
+    return page !== undefined && (wordAt(page, offset) & bitOf(offset)) !== 0
   }
 
   /** False when it was taken already. */
   set(offset: number): boolean {
-    if (this.has(offset)) return false
-    this.#flip(this.#page(Math.floor(offset / pageSize)), offset, 1)
+    this.#check(offset)
+    const index = Math.floor(offset / pageSize)
+    const page = this.#pageAt(index) ?? this.#addPage(index)
+    const word = wordAt(page, offset)
+    if ((word & bitOf(offset)) !== 0) return false
+    page.words[(offset % pageSize) >>> 5] = word | bitOf(offset)
+    page.taken += 1
+    this.#taken += 1
     return true
   }
 
   /** False when it was free already. */
   clear(offset: number): boolean {
-    if (!this.has(offset)) return false
-    this.#flip(this.#page(Math.floor(offset / pageSize)), offset, -1)
+    this.#check(offset)
+    const index = Math.floor(offset / pageSize)
+    const page = this.#pageAt(index)
+    if (!page) return false
+    const word = wordAt(page, offset)
+    if ((word & bitOf(offset)) === 0) return false
+    page.words[(offset % pageSize) >>> 5] = word ^ bitOf(offset)
+    page.taken -= 1
+    this.#taken -= 1
+    if (page.taken === 0) this.#dropPage(index, page)
     return true
   }
 
@@ -53,7 +72,7 @@ export class Bitmap {
     if (this.#taken === this.size) return undefined
     for (let offset = from; offset < to;) {
       const index = Math.floor(offset / pageSize)
-      const page = this.#pages[index]
+      const page = this.#pageAt(index)
       if (!page) return offset
       const free = page.taken < page.size ? firstZero(page, offset % pageSize) : undefined
       if (free !== undefined) return index * pageSize + free < to ? index * pageSize + free : undefined
@@ -75,16 +94,31 @@ export class Bitmap {
     this.#cursor = offset + 1 === this.size ? 0 : offset + 1
   }
 
-  #page(index: number): Page {
-    const size = Math.min(pageSize, this.size - index * pageSize)
-    return (this.#pages[index] ??= { words: new Uint32Array(Math.ceil(size / 32)), size, taken: 0 })
+  #pageAt(index: number): Page | undefined {
+    if (index !== this.#nearIndex) {
+      this.#near = this.#pages.get(index)
+      this.#nearIndex = index
+    }
+    return this.#near
   }
 
-  #flip(page: Page, offset: number, by: 1 | -1): void {
-    const word = (offset % pageSize) >>> 5
-    page.words[word] = (page.words[word] ?? 0) ^ (1 << (offset & 31))
-    page.taken += by
-    this.#taken += by
+  #addPage(index: number): Page {
+    const size = Math.min(pageSize, this.size - index * pageSize)
+    const length = Math.ceil(size / 32)
+    const words = this.#spare?.length === length ? this.#spare : new Uint32Array(length)
+    if (words === this.#spare) this.#spare = undefined
+    const page = { words, size, taken: 0 }
+    this.#pages.set(index, page)
+    this.#near = page
+    this.#nearIndex = index
+    return page
+  }
+
+  #dropPage(index: number, { words }: Page): void {
+    this.#spare = words
+    this.#pages.delete(index)
+    this.#near = undefined
+    this.#nearIndex = index
   }
 
   #check(offset: number): void {
@@ -92,9 +126,17 @@ export class Bitmap {
   }
 }
 
+function wordAt(page: Page, offset: number): number {
+  return page.words[(offset % pageSize) >>> 5] ?? 0
+}
+
+function bitOf(offset: number): number {
+  return 1 << (offset & 31)
+}
+
 /** Lowest free bit of a page from `from` on. Bits beyond the end of a short last page do not count. */
 function firstZero(page: Page, from: number): number | undefined {
-  let ignored = 2 ** (from & 31) - 1
+  let ignored = bitOf(from) - 1
   for (let word = from >>> 5; word < page.words.length; word += 1) {
     const free = ~((page.words[word] ?? 0) | ignored)
     ignored = 0

@@ -68,7 +68,12 @@ export function blocksFor(pools: readonly DefaultPool[], family: Family, length?
     .map(({ base, size }) => ({ base, size: length ?? size }))
 }
 
-/** The first block that meets nothing taken. A default route (length 0) takes nothing. */
+/** A default route, or one of the two halves that VPNs make of it: it leads to every network and claims none. */
+export function leadsEverywhere(destination: Cidr): boolean {
+  return lengthOf(destination) <= 1
+}
+
+/** The first block that meets nothing taken. */
 export function cutBlock(pools: readonly DefaultPool[], taken: readonly Cidr[]): Cidr | undefined {
   for (const { base, size } of pools) {
     const family = familyOf(base)
@@ -87,7 +92,7 @@ export function cutBlock(pools: readonly DefaultPool[], taken: readonly Cidr[]):
 
 function rangesInOrder(taken: readonly Cidr[], family: Family): readonly ReturnType<typeof rangeOf>[] {
   return taken
-    .filter(cidr => familyOf(cidr) === family && lengthOf(cidr) > 0)
+    .filter(cidr => familyOf(cidr) === family && !leadsEverywhere(cidr))
     .map(rangeOf)
     .sort((one, other) => (one.first < other.first ? -1 : one.first > other.first ? 1 : 0))
 }

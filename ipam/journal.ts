@@ -1,6 +1,6 @@
 /**
  * One thing after the other: a request decides on memory alone, and is answered when its writes are durable. Requests
- * that wait while a commit is under way share the next one.
+ * that come in one turn of the event loop, or wait while a commit is under way, share one: it costs far more than a write.
  */
 import type { CommitOptions, Store, Write } from './store.ts'
 
@@ -54,12 +54,13 @@ export class Journal {
         },
         reject,
       })
-      if (!this.#busy) void this.#drain()
+      if (this.#busy) return
+      this.#busy = true
+      setImmediate(() => void this.#drain())
     })
   }
 
   async #drain(): Promise<void> {
-    this.#busy = true
     while (this.#waiting.length > 0) {
       const turn = this.#waiting
       this.#waiting = []

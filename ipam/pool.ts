@@ -1,26 +1,63 @@
 /** The addresses of one pool in memory: who holds which, and which comes next. Pure; ipam.ts keeps the promise. */
-import type { Lease, PoolRecord, Purpose } from './records.ts'
+import type { Change, Chosen, Kept, Lease, Past, PoolEntry, PoolRecord, Purpose, Reservation, Sort } from './records.ts'
 import type { Cidr, Ip } from '../native/value/ip.ts'
+import type { Mac } from '../native/value/mac.ts'
 import type { PoolId } from '../plugin-api/ids.ts'
-import { cidrOf, contains, familyOf, ipFromBigint, ipToBigint, lengthOf, rangeOf } from '../native/value/ip.ts'
+import { cidrOf, familyOf, ipFromBigint, ipToBigint, lengthOf, rangeOf } from '../native/value/ip.ts'
 import { Bitmap, maxWindow } from './bitmap.ts'
+import { PastLeases } from './past.ts'
+import { MacShelf, PlainShelf, type Shelf } from './shelf.ts'
 
 /** Why an address cannot be granted. */
-export type Obstacle = 'outside' | 'network address' | 'broadcast address' | 'subnet-router anycast address' | 'leased'
+export type Obstacle =
+  'outside' | 'network address' | 'broadcast address' | 'subnet-router anycast address' | 'leased' | 'reserved'
+
+/** How many addresses there are to choose from, and what became of them. */
+export interface Usage {
+  readonly size: bigint
+  readonly free: bigint
+  /** Of all leases, those by name outside of the range included. */
+  readonly leased: number
+  /** Once chosen by name, and reserved, without a lease. */
+  readonly chosen: number
+  readonly reserved: number
+  /** Among the free ones: not given out yet, unless there is no other. */
+  readonly resting: number
+}
+
+type Shelves = { readonly [S in Sort]: Shelf<Kept[S]> }
 
 export class Pool {
   readonly id: PoolId
   record: PoolRecord
+  readonly #restMs: number
   readonly #bounds: ReturnType<typeof rangeOf>
-  readonly #leases = new Map<Ip, Lease>()
+  readonly #leases = new PlainShelf<Lease>()
+  readonly #chosen = new PlainShelf<Chosen>()
+  readonly #reservations = new MacShelf<Reservation>()
+  readonly #past = new PastLeases()
+  readonly #shelves: Shelves = {
+    lease: this.#leases,
+    chosen: this.#chosen,
+    reservation: this.#reservations,
+    past: this.#past,
+  }
   readonly #special: ReadonlyMap<Ip, Obstacle>
-  /** Addresses that `choose` finds: the range, or its first 2^24. Those outside are known from their leases only. */
+  /**
+   * What `choose` does not find is taken: leases, and addresses that are kept or rest. It is as large as the range, or
+   * its first 2^53. Those outside are known from their records only.
+   */
   readonly #window: Bitmap
   readonly #base: bigint
+  readonly #size: bigint
+  /** Special addresses in the window. */
+  readonly #specials: number
 
-  constructor(id: PoolId, record: PoolRecord) {
+  /** `restMs`: for how long an address is not given out after its endpoint let go of it, while there are others. */
+  constructor(id: PoolId, record: PoolRecord, restMs: number) {
     this.id = id
     this.record = record
+    this.#restMs = restMs
     const { first, last } = rangeOf(record.range ?? record.subnet)
     const size = last - first + 1n
     this.#bounds = rangeOf(record.subnet)
@@ -28,10 +65,38 @@ export class Pool {
     this.#window = new Bitmap(size > maxWindow ? maxWindow : Number(size))
     this.#special = specialAddresses(record.subnet)
     for (const address of this.#special.keys()) this.#mark(address)
+    this.#specials = this.#window.taken
+    this.#size = size - BigInt(this.#specials)
+  }
+
+  get entry(): PoolEntry {
+    return { id: this.id, ...this.record }
   }
 
   get leases(): ReadonlyMap<Ip, Lease> {
-    return this.#leases
+    return this.#leases.values
+  }
+
+  get chosen(): ReadonlyMap<Ip, Chosen> {
+    return this.#chosen.values
+  }
+
+  get reservations(): ReadonlyMap<Ip, Reservation> {
+    return this.#reservations.values
+  }
+
+  get past(): ReadonlyMap<Ip, Past> {
+    return this.#past.values
+  }
+
+  /** Past leases that are forgotten when one more is put. */
+  get surplusPast(): readonly Ip[] {
+    return this.#past.surplus
+  }
+
+  /** The address that is reserved for this MAC. */
+  reservedFor(mac: Mac): Ip | undefined {
+    return this.#reservations.addressOf(mac)
   }
 
   overlaps(subnet: Cidr): boolean {
@@ -39,36 +104,42 @@ export class Pool {
     return familyOf(subnet) === this.record.family && first <= this.#bounds.last && this.#bounds.first <= last
   }
 
-  /** What stands in the way of granting this very address. */
-  obstacle(address: Ip): Obstacle | undefined {
-    if (!contains(this.record.subnet, address)) return 'outside'
-    return this.#special.get(address) ?? (this.#leases.has(address) ? 'leased' : undefined)
+  /** What stands in the way of granting this very address, to this MAC. */
+  obstacle(address: Ip, mac?: Mac): Obstacle | undefined {
+    if (!this.#holds(address)) return 'outside'
+    const special = this.#special.get(address)
+    if (special) return special
+    const reserved = this.#reservations.get(address)?.mac
+    if (reserved !== undefined && reserved !== mac) return 'reserved'
+    return this.#leases.get(address) ? 'leased' : undefined
   }
 
   /**
-   * An address to grant: the next free one after the last. A gateway is the one that was granted before, for a pool has
-   * only one, or else the first that is free. Undefined: none is left.
+   * An address to grant. To an endpoint the one that is reserved for its MAC, or that this MAC had before; else the next
+   * free one after the last; else the one that has rested longest. A gateway is the one that was granted before, for a
+   * pool has only one, or else the first that is free. Undefined: none is left. `now`: milliseconds since 1970.
    */
-  choose(purpose: Purpose): Ip | undefined {
-    if (purpose === 'gateway') {
-      for (const [address, lease] of this.#leases) if (lease.purpose === 'gateway') return address
+  choose(purpose: Purpose, now: number, mac?: Mac): Ip | undefined {
+    this.#wake(now)
+    const isGateway = purpose === 'gateway'
+    const own = isGateway ? this.#gateway() : mac && this.#ownAddress(mac)
+    if (own !== undefined) return own
+    const offset = isGateway ? this.#window.firstFree() : this.#window.nextFree()
+    if (offset !== undefined) return ipFromBigint(this.#base + BigInt(offset), this.record.family)
+    return this.#past.resting.find(address => !this.#isKept(address))
+  }
+
+  /** Puts one record; gives what undoes it. A lease must be free of obstacles. */
+  put(change: Change): Change {
+    const { sort, address, value } = change
+    if (sort === 'lease' && value && this.obstacle(address, value.mac)) {
+      throw new Error(`${address} granted in ${this.id}: ${this.obstacle(address, value.mac)}`)
     }
-    const offset = purpose === 'gateway' ? this.#window.firstFree() : this.#window.nextFree()
-    return offset === undefined ? undefined : ipFromBigint(this.#base + BigInt(offset), this.record.family)
-  }
-
-  /** The address must be free of obstacles. */
-  grant(address: Ip, lease: Lease): void {
-    const obstacle = this.obstacle(address)
-    if (obstacle) throw new Error(`${address} granted in ${this.id}: ${obstacle}`)
-    this.#leases.set(address, lease)
+    const shelf: Shelf<unknown> = this.#shelves[sort]
+    const before = shelf.get(address)
+    shelf.put(address, value)
     this.#mark(address)
-  }
-
-  revoke(address: Ip): void {
-    if (!this.#leases.delete(address)) return
-    const offset = this.#offsetOf(address)
-    if (offset !== undefined) this.#window.clear(offset)
+    return { sort, address, value: before } as Change
   }
 
   /** `choose` goes on behind this address. */
@@ -82,9 +153,70 @@ export class Pool {
     return cidrOf(address, lengthOf(this.record.subnet))
   }
 
+  usage(now: number): Usage {
+    this.#wake(now)
+    const idle = (addresses: Iterable<Ip>): number =>
+      [...addresses].filter(address => !this.#leases.get(address)).length
+    const resting = this.#past.resting.filter(address => !this.#isKept(address)).length
+    return {
+      size: this.#size,
+      free: this.#size - BigInt(this.#window.taken - this.#specials - resting),
+      leased: this.leases.size,
+      chosen: idle([...this.chosen.keys()].filter(address => !this.#reservations.get(address))),
+      reserved: idle(this.reservations.keys()),
+      resting,
+    }
+  }
+
+  /** Why it is granted to nobody. */
+  specialOf(address: Ip): Obstacle | undefined {
+    return this.#special.get(address)
+  }
+
+  /** When its rest ends, in milliseconds since 1970. Undefined: it does not rest. */
+  restsUntil(address: Ip, now: number): number | undefined {
+    this.#wake(now)
+    const past = this.#past.isResting(address) ? this.#past.get(address) : undefined
+    return past && past.endedAt + this.#restMs
+  }
+
+  #gateway(): Ip | undefined {
+    for (const [address, lease] of this.leases) if (lease.purpose === 'gateway') return address
+    return undefined
+  }
+
+  #ownAddress(mac: Mac): Ip | undefined {
+    const reserved = this.#reservations.addressOf(mac)
+    if (reserved !== undefined && this.obstacle(reserved, mac) === undefined) return reserved
+    const before = this.#past.addressOf(mac)
+    return before !== undefined && !this.#isKept(before) ? before : undefined
+  }
+
+  /** Not for who names no address, whether it rests or not. */
+  #isKept(address: Ip): boolean {
+    return (
+      this.#special.has(address) ||
+      this.leases.has(address) ||
+      this.chosen.has(address) ||
+      this.reservations.has(address)
+    )
+  }
+
+  #holds(address: Ip): boolean {
+    if (familyOf(address) !== this.record.family) return false
+    const number = ipToBigint(address)
+    return this.#bounds.first <= number && number <= this.#bounds.last
+  }
+
+  #wake(now: number): void {
+    for (const address of this.#past.wake(now - this.#restMs)) this.#mark(address)
+  }
+
   #mark(address: Ip): void {
     const offset = this.#offsetOf(address)
-    if (offset !== undefined) this.#window.set(offset)
+    if (offset === undefined) return
+    if (this.#past.isResting(address) || this.#isKept(address)) this.#window.set(offset)
+    else this.#window.clear(offset)
   }
 
   #offsetOf(address: Ip): number | undefined {

@@ -13,31 +13,36 @@ export interface HeldAddress {
 }
 
 export class Released {
-  readonly #leases = new WeakSet<Lease>()
+  readonly #held = new Map<Lease, HeldAddress>()
 
-  add(lease: Lease): void {
-    this.#leases.add(lease)
+  add(held: HeldAddress): void {
+    this.#held.set(held.lease, held)
   }
 
   has(lease: Lease | undefined): boolean {
-    return lease !== undefined && this.#leases.has(lease)
+    return lease !== undefined && this.#held.has(lease)
   }
 
-  /** False when it was none of these. */
-  remove(lease: Lease): boolean {
-    return this.#leases.delete(lease)
+  /** Undefined when it was none of these. */
+  remove(lease: Lease): HeldAddress | undefined {
+    const held = this.#held.get(lease)
+    this.#held.delete(lease)
+    return held
   }
 
-  addressesIn(pool: Pool): readonly Ip[] {
-    return [...pool.leases].flatMap(([address, lease]) => (this.has(lease) ? [address] : []))
+  in(pool: Pool): readonly HeldAddress[] {
+    return this.#current().filter(held => held.pool === pool)
   }
 
-  among(pools: Iterable<Pool>, addresses: readonly Ip[]): readonly HeldAddress[] {
-    return [...pools].flatMap(pool =>
-      [...new Set(addresses)].flatMap(address => {
-        const lease = pool.leases.get(address)
-        return lease && this.has(lease) ? [{ pool, address, lease }] : []
-      }),
-    )
+  among(addresses: readonly Ip[]): readonly HeldAddress[] {
+    return this.#current().filter(({ address }) => addresses.includes(address))
+  }
+
+  /** Leases that ended by another way are forgotten. */
+  #current(): readonly HeldAddress[] {
+    for (const [lease, { pool, address }] of this.#held) {
+      if (pool.leases.get(address) !== lease) this.#held.delete(lease)
+    }
+    return [...this.#held.values()]
   }
 }

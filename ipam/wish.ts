@@ -31,6 +31,11 @@ export interface AddressWish {
   readonly purpose: Purpose
   readonly address?: string
   readonly mac?: Mac
+  /**
+   * Of an engine that was told to send no MACs: the network on this pool is made. Auxiliary addresses come before, so that
+   * an address by name is an endpoint's, unless an engine begins and repeats itself.
+   */
+  readonly settled?: boolean
 }
 
 export type ReadWish =
@@ -74,12 +79,12 @@ export function readAddress(text: string): Ip {
  * May a granted address be granted once more? A gateway to its network; an endpoint's to the same MAC. Requests without
  * a MAC only come for networks that begin, whose pool nobody else has, and from an engine that begins and repeats itself.
  */
-export function isSameGrant(held: Lease, wish: AddressWish): boolean {
+export function isSameGrant(held: Lease, wish: { readonly purpose: Purpose; readonly mac: Mac | undefined }): boolean {
   switch (wish.purpose) {
     case 'gateway':
       return held.purpose === 'gateway'
     case 'reserved':
-      return held.purpose !== 'gateway'
+      return held.purpose === 'reserved' || held.purpose === 'endpoint'
     case 'endpoint':
       return held.purpose === 'endpoint' && held.mac !== undefined && held.mac === wish.mac
   }

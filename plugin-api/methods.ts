@@ -37,6 +37,8 @@ export interface NetworkHandlers {
 }
 
 export interface IpamHandlers {
+  /** The network driver of the same name has no use for MACs that the engine makes, and they would do harm. */
+  readonly macless?: boolean
   /** Capabilities are asked once in an engine's life, before anything is repeated. */
   engineStarted(): Promise<void>
   requestPool(request: RequestPool, signal?: AbortSignal): Promise<RequestPoolAnswer>
@@ -111,7 +113,7 @@ export const methods: Readonly<Record<string, Method>> = {
     body: 'ignored',
     async answer({ ipam: handlers }) {
       await handlers.engineStarted()
-      return { RequiresMACAddress: true, RequiresRequestReplay: true }
+      return { RequiresMACAddress: !(handlers.macless ?? false), RequiresRequestReplay: true }
     },
   },
   'IpamDriver.GetDefaultAddressSpaces': constant('ipam', {

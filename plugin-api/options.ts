@@ -3,7 +3,7 @@ import type { RequestAddress } from './ipam.ts'
 import { badRequest } from './answer.ts'
 import type { RawOptions } from './network.ts'
 import { parse } from './read.ts'
-import { defaulted, flag, formatted, integer, list, map, object, optional, text } from './schema.ts'
+import { anything, defaulted, flag, formatted, integer, list, map, object, optional, text } from './schema.ts'
 import type { Parsed } from './schema.ts'
 
 const enginePrefix = 'com.docker.network.'
@@ -58,6 +58,8 @@ const EndpointKeys = object({
   'com.docker.network.portmap': list(PortBinding),
   'com.docker.network.endpoint.exposedports': list(ExposedPort),
   'com.docker.network.endpoint.dnsservers': list(formatted('ip')),
+  // Base64 of six bytes, which the request has in another field as well.
+  'com.docker.network.endpoint.macaddress': optional(anything()),
 })
 
 export interface EndpointOptions {
@@ -65,6 +67,8 @@ export interface EndpointOptions {
   readonly ports: readonly PortBinding[]
   readonly exposedPorts: readonly ExposedPort[]
   readonly dnsServers: readonly string[]
+  /** The user chose the MAC: with an IPAM driver that wants one, the engine makes one for whom nobody did. */
+  readonly isMacChosen: boolean
   /** `--driver-opt key=value`; only CreateEndpoint carries them. */
   readonly driver: Readonly<Record<string, string>>
 }
@@ -77,6 +81,7 @@ export function endpointOptions(subject: string, raw: RawOptions): EndpointOptio
     ports: keys['com.docker.network.portmap'].map(binding => withRange(subject, binding)),
     exposedPorts: keys['com.docker.network.endpoint.exposedports'],
     dnsServers: keys['com.docker.network.endpoint.dnsservers'],
+    isMacChosen: keys['com.docker.network.endpoint.macaddress'] !== undefined,
     driver: parse(`${subject}: Options`, map(text()), Object.fromEntries(own)),
   }
 }

@@ -99,6 +99,13 @@ export const quirks: readonly Quirk[] = [
     usedBy: ['plugin-api/network.ts'],
   },
   {
+    id: 'on-link-default-is-no-gateway',
+    engines: '20.10 to 27',
+    what: 'an endpoint whose default route has no next hop is never asked to publish ports; later engines ask',
+    scenario: 'join-connected-default-route',
+    usedBy: ['daemon/external.ts'],
+  },
+  {
     id: 'error-field-of-ipam',
     engines: 'all',
     what: 'IpamDriver methods read Error, NetworkDriver methods Err, and each takes the other for success',

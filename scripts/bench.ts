@@ -3,11 +3,12 @@ import { parseArgs } from 'node:util'
 import { bridge, partNames, type Part } from './benches/bridge.ts'
 import { endpoints } from './benches/endpoints.ts'
 import { asJson, asTable } from './benches/figures.ts'
+import { ipam } from './benches/ipam.ts'
 import { restart } from './benches/restart.ts'
 import { run } from './benches/run.ts'
 import { engineNamed } from './engines.ts'
 
-const usage = `usage: scripts/bench endpoints|run|restart|bridge [OPTION...]
+const usage = `usage: scripts/bench endpoints|run|restart|bridge|ipam [OPTION...]
 endpoints: weftd without an engine, called over its sockets on the real kernel
   --singles N       endpoints that are made and removed one after the other (default 200)
   --many N          endpoints that exist at once (default 1000)
@@ -17,6 +18,8 @@ run: docker run -d and docker rm -f, on a network of weft and on one of the engi
 restart: from the start of weftd until its sockets answer, and its memory
   --starts N        starts of each sort (default 10)
   --many N          endpoints that exist at once (default 1000)
+ipam: the allocator in memory, and weftd asked for addresses over its socket by many at once
+  --many N          addresses in each of five rounds over the socket (default 20000)
 bridge: weft-bridge beside the engine's own bridge driver, in turn; 15 minutes
   --only PART       throughput, connections, start, latency or memory; may be given again
   --seconds N       length of a slice of traffic (default 1)
@@ -52,7 +55,7 @@ async function main(): Promise<number> {
     allowPositionals: true,
     options: {
       singles: { type: 'string', default: '200' },
-      many: { type: 'string', default: '1000' },
+      many: { type: 'string' },
       engine: { type: 'string', default: '28.5' },
       pairs: { type: 'string' },
       only: { type: 'string', multiple: true, default: [...partNames] },
@@ -64,15 +67,17 @@ async function main(): Promise<number> {
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
-  const [singles, many] = [count('singles', values.singles), count('many', values.many)]
+  const singles = count('singles', values.singles)
+  const many = (usual: number): number => (values.many === undefined ? usual : count('many', values.many))
   const pairs = (usual: number): number => (values.pairs === undefined ? usual : count('pairs', values.pairs))
   const [starts, seconds] = [count('starts', values.starts), count('seconds', values.seconds)]
   const [engine, only] = [engineNamed(values.engine), values.only.map(partNamed)]
   const benches = {
-    endpoints: () => endpoints({ singles, many, profile: values.profile, report }),
+    endpoints: () => endpoints({ singles, many: many(1000), profile: values.profile, report }),
     run: () => run({ engine, pairs: pairs(100), publish: values.publish, report }),
     bridge: () => bridge({ engine, only, seconds, pairs: pairs(20), report }),
-    restart: () => restart({ starts, many, publish: values.publish, report }),
+    ipam: () => ipam({ many: many(20_000), report }),
+    restart: () => restart({ starts, many: many(1000), publish: values.publish, report }),
   }
   const [name = ''] = positionals
   const bench = Object.entries(benches).find(([known]) => known === name)?.[1]

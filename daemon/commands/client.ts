@@ -2,6 +2,7 @@
 import { request } from 'node:http'
 import { UserError } from '../../plugin-api/answer.ts'
 import type { Settled } from '../view.ts'
+import type { AddressReport, ReleaseReport } from '../view-ipam.ts'
 import type { Admin, Answers } from './command.ts'
 
 /** A daemon answers from memory; one that needs longer hangs. Settling waits for the kernel. In milliseconds. */
@@ -15,6 +16,8 @@ export function adminClient(socketPath: () => string): Admin {
   return {
     get: async path => (await ask(socketPath(), 'GET', path)) as Answers[typeof path],
     settle: async options => (await ask(socketPath(), 'POST', '/v1/settle', options)) as Settled,
+    reserve: async wish => (await ask(socketPath(), 'POST', '/v1/ipam/reserve', wish)) as AddressReport,
+    release: async wish => (await ask(socketPath(), 'POST', '/v1/ipam/release', wish)) as ReleaseReport,
   }
 }
 

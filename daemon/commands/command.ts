@@ -1,4 +1,5 @@
 import type { DiffRow, EndpointRow, NetworkRow, PortRow, Settled, Status } from '../view.ts'
+import type { AddressReport, PoolRow, ReleaseReport, ReleaseWish, ReserveWish, Suspect } from '../view-ipam.ts'
 
 /** What a command may use: it prints through its context and never ends the process. */
 export interface Context {
@@ -16,11 +17,14 @@ export interface CommandOptions {
   /** `--config` and `--run-dir`, as they were given. */
   readonly config?: string
   readonly runDir?: string
+  /** Of a reservation. */
+  readonly mac?: string
+  readonly note?: string
 }
 
 export interface Command {
-  /** Returns the exit status. Throws UserError: see `statusOf` in cli.ts. */
-  run(context: Context, options: CommandOptions): Promise<number>
+  /** `words`: its arguments. Returns the exit status. Throws UserError: see `statusOf` in cli.ts. */
+  run(context: Context, options: CommandOptions, ...words: readonly string[]): Promise<number>
 }
 
 /** Paths that admin.ts serves, and what it answers. */
@@ -30,9 +34,14 @@ export interface Answers {
   readonly '/v1/endpoints': readonly EndpointRow[]
   readonly '/v1/ports': readonly PortRow[]
   readonly '/v1/diff': readonly DiffRow[]
+  readonly '/v1/ipam/pools': readonly PoolRow[]
+  readonly '/v1/ipam/suspects': readonly Suspect[]
+  readonly [address: `/v1/ipam/addresses/${string}`]: AddressReport
 }
 
 export interface Admin {
   get<P extends keyof Answers>(path: P): Promise<Answers[P]>
   settle(options: { readonly force: boolean }): Promise<Settled>
+  reserve(wish: ReserveWish): Promise<AddressReport>
+  release(wish: ReleaseWish): Promise<ReleaseReport>
 }

@@ -3,8 +3,16 @@ import type { Command } from './command.ts'
 
 export interface Row {
   readonly help: string
+  /** In order; `<name>` is needed. */
+  readonly words?: readonly { readonly name: string; readonly help: string }[]
   readonly flags?: readonly { readonly flag: string; readonly help: string; readonly hidden?: boolean }[]
   load(): Promise<Command>
+}
+
+/** `weft NAME ROW` */
+export interface Group {
+  readonly help: string
+  readonly commands: Readonly<Record<string, Row>>
 }
 
 const root = { flag: '--root <dir>', help: 'directory that stands for /', hidden: true } as const
@@ -50,6 +58,44 @@ export const commands: Readonly<Record<string, Row>> = {
     async load() {
       const { uninstallWith } = await import('./uninstall.ts')
       return uninstallWith(async () => (await import('../sweep.ts')).sweepKernel())
+    },
+  },
+}
+
+const address = { name: '<address>', help: 'IPv4 or IPv6, without a prefix length' } as const
+
+export const groups: Readonly<Record<string, Group>> = {
+  ipam: {
+    help: 'addresses: who has them, and what is kept of them',
+    commands: {
+      ls: {
+        help: 'list pools, with their networks and how full they are',
+        load: async () => (await import('./ipam.ts')).list,
+      },
+      show: {
+        help: 'tell all about one address',
+        words: [address],
+        load: async () => (await import('./ipam.ts')).show,
+      },
+      check: {
+        help: 'compare leases with endpoints and the engine; exit status 1 when something does not fit',
+        load: async () => (await import('./ipam.ts')).check,
+      },
+      reserve: {
+        help: 'keep an address from being given out: for who names it, or for one MAC',
+        words: [{ name: '<where>', help: 'a network, or a subnet or id of a pool' }, address],
+        flags: [
+          { flag: '--mac <mac>', help: 'who gets it, with and without naming it; nobody else does' },
+          { flag: '--note <text>', help: 'why, for people' },
+        ],
+        load: async () => (await import('./ipam.ts')).reserve,
+      },
+      release: {
+        help: 'end all that keeps an address from being given out',
+        words: [address],
+        flags: [{ flag: '--force', help: 'also a lease that somebody uses' }],
+        load: async () => (await import('./ipam.ts')).release,
+      },
     },
   },
 }

@@ -14,12 +14,10 @@ export const networks: Command = {
         row.subnets.join(', ') || none,
         row.gateways.join(', ') || none,
         yesNo(row.internal),
-        row.bridge ?? none,
+        row.bridge ?? row.parent ?? none,
         String(row.endpoints),
       ])
-      context.print(
-        table(['NETWORK', 'NAME', 'DRIVER', 'SUBNETS', 'GATEWAYS', 'INTERNAL', 'BRIDGE', 'ENDPOINTS'], lines),
-      )
+      context.print(table(['NETWORK', 'NAME', 'DRIVER', 'SUBNETS', 'GATEWAYS', 'INTERNAL', 'LINK', 'ENDPOINTS'], lines))
     }
     return 0
   },

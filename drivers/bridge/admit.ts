@@ -10,7 +10,7 @@ export function admit(network: BridgeNetwork, others: readonly Network[], facts:
   checkOneAnother(network)
   checkRoutes(network)
   const bridge = bridgeOf(network)
-  for (const other of others as readonly BridgeNetwork[]) {
+  for (const other of others.filter(({ driver }) => driver === network.driver) as readonly BridgeNetwork[]) {
     if (bridgeOf(other) === bridge) {
       throw new UserError(
         'BRIDGE_NAME_TAKEN',

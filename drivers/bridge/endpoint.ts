@@ -1,22 +1,13 @@
 /** What an endpoint needs: its pair of links, what the rules must know of it, and its ports. */
-import type { Element, HeldPort, IfName, Resource } from '../../native/kernel/resource.ts'
-import {
-  addressOf,
-  contains,
-  familyOf,
-  ipFromBytes,
-  isUnspecified,
-  type Cidr,
-  type Family,
-  type Ip,
-} from '../../native/value/ip.ts'
+import type { Element, IfName, Resource } from '../../native/kernel/resource.ts'
+import { addressOf, contains, familyOf, ipFromBytes, type Cidr, type Ip } from '../../native/value/ip.ts'
 import { macToBytes, type Mac } from '../../native/value/mac.ts'
-import type { Endpoint, Facts, JoinAnswer, PublishedPort, Subnet } from '../driver.ts'
+import type { Endpoint, Facts, JoinAnswer, Subnet } from '../driver.ts'
+import { element } from '../firewall.ts'
 import { ifName, macOf, portsTableName } from '../names.ts'
-import { bridgeOf, element, isDirect, modeOf, type BridgeNetwork } from './network.ts'
+import { held, published } from '../published.ts'
+import { bridgeOf, isDirect, modeOf, type BridgeNetwork } from './network.ts'
 import type { BridgeEndpointOptions } from './options.ts'
-
-const loopback6 = '::1' as Ip
 
 export function planEndpoint(network: BridgeNetwork, endpoint: Endpoint, facts: Facts): readonly Resource[] {
   const { icc, mtu } = network.options
@@ -36,8 +27,8 @@ export function planEndpoint(network: BridgeNetwork, endpoint: Endpoint, facts: 
       ...(mtu === undefined ? {} : { mtu }),
     },
     // A port is held before it is served, so that it is never served for two.
-    ...endpoint.ports.flatMap(port => held(network, port, endpoint, facts)),
-    ...endpoint.ports.flatMap(port => published(network, port, endpoint)),
+    ...endpoint.ports.flatMap(port => held(port, endpoint, { facts, from: listOf(network, endpoint) })),
+    ...endpoint.ports.flatMap(port => published(port, endpoint, { asked: network.options.hostFirewall ?? false })),
     ...directPorts(network, endpoint, facts),
   ]
 }
@@ -112,42 +103,6 @@ function listOf(network: BridgeNetwork, endpoint: Endpoint): readonly Cidr[] | u
   return optionsOf(endpoint).from ?? network.options.from
 }
 
-/** The socket that holds the port, and where no rule can translate, one that relays. */
-function held(network: BridgeNetwork, port: PublishedPort, endpoint: Endpoint, facts: Facts): readonly HeldPort[] {
-  const { protocol, hostAddress, hostPort, containerPort } = port
-  const hold: HeldPort = { type: 'port', protocol, address: hostAddress, port: hostPort }
-  const relayed = relayTarget(port, endpoint)
-  const from = listOf(network, endpoint)
-  if (relayed) return [{ ...hold, relay: { address: relayed, port: containerPort, ...(from && { from }) } }]
-  const address = addressIn(6, endpoint)
-  if (hostAddress !== '::' || !address || !facts.loopback6 || protocol === 'sctp') return [hold]
-  return [hold, { ...hold, address: loopback6, relay: { address, port: containerPort } }]
-}
-
-/** The container's address when the host's is of the other family, or `::1`: nothing leaves that translated. */
-function relayTarget({ hostAddress }: PublishedPort, endpoint: Endpoint): Ip | undefined {
-  const family = familyOf(hostAddress)
-  const same = addressIn(family, endpoint)
-  if (same) return hostAddress === loopback6 ? same : undefined
-  return addressIn(family === 4 ? 6 : 4, endpoint)
-}
-
-function published(network: BridgeNetwork, port: PublishedPort, endpoint: Endpoint): readonly Element[] {
-  const { protocol, hostAddress, hostPort, containerPort } = port
-  if (relayTarget(port, endpoint)) return []
-  const family = familyOf(hostAddress)
-  const address = addressIn(family, endpoint)
-  if (!address) throw new Error(`endpoint ${endpoint.id} has no address to publish`)
-  const anywhere = isUnspecified(hostAddress)
-  const set = `${family}${anywhere ? 'any' : ''}`
-  const key = `${anywhere ? '' : `${hostAddress} . `}${protocol} . ${hostPort}`
-  return [
-    // Asked about before it is open.
-    ...(network.options.hostFirewall ? [element(`asked${set}`, key)] : []),
-    element(`pub${set}`, key, `${address} . ${containerPort}`),
-  ]
-}
-
 /** Two host ports may lead to one of the container. */
 function directPorts(network: BridgeNetwork, endpoint: Endpoint, facts: Facts): readonly Element[] {
   if (network.internal) return []
@@ -160,10 +115,6 @@ function directPorts(network: BridgeNetwork, endpoint: Endpoint, facts: Facts): 
     )
   })
   return [...new Map(keys.map(([set, key]) => [key, element(set, key)])).values()]
-}
-
-function addressIn(family: Family, { addresses }: Endpoint): Ip | undefined {
-  return addresses.map((cidr: Cidr) => addressOf(cidr)).find(address => familyOf(address) === family)
 }
 
 function optionsOf({ options }: Endpoint): BridgeEndpointOptions {

@@ -36,7 +36,9 @@ export function forwardingChains(marks: Marks): readonly ExplainedChain[] {
       hook: { type: 'filter', hook: 'forward', prio: -1, policy: 'accept' },
       rules: [
         because("From a network of weft's.", is(iifname, '@bridges'), jump('from_br')),
+        because('From a container that the host reaches by a shim.', is(iifname, '@shims'), goto('by_shim')),
         because('From elsewhere into one.', is(oifname, '@bridges'), jump('to_br')),
+        because('To a container by a shim.', is(oifname, '@shims'), goto('by_shim')),
         because(
           "Neither end is weft's, and the host forwards this family only because weft switched it on.",
           is(nfproto, '@guarded'),
@@ -65,6 +67,7 @@ export function forwardingChains(marks: Marks): readonly ExplainedChain[] {
           is(oifname, '@bridges'),
           goto('enter'),
         ),
+        because('Containers behind a shim are another network, too.', is(oifname, '@shims'), drop),
         because(
           'Bridges of other programs are closed without being known by name: the accept rule in their firewall comes ' +
             'before their own isolation.',
@@ -78,6 +81,16 @@ export function forwardingChains(marks: Marks): readonly ExplainedChain[] {
           drop,
         ),
         because('Out.', goto('ok')),
+      ],
+    },
+    {
+      name: 'by_shim',
+      about:
+        'From or to a container of weft-macvlan or weft-ipvlan. A shim is for the host itself and for published ports.',
+      rules: [
+        because('An answer, or an open connection.', known, goto('ok')),
+        because('A published port.', translated, goto('published')),
+        because('The host is no router for them.', drop),
       ],
     },
     {

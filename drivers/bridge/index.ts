@@ -1,11 +1,10 @@
 /** weft-bridge: one Linux bridge per network, routed and translated by the rule sets of the host plan. */
-import type { AcceptRule } from '../../native/kernel/resource.ts'
-import { forwardingSwitch, type Driver } from '../driver.ts'
+import type { Driver } from '../driver.ts'
+import { planFirewall } from '../firewall.ts'
 import { admit } from './admit.ts'
 import { join, linkOf, planEndpoint } from './endpoint.ts'
-import { element, familiesOf, modeOf, planNetwork } from './network.ts'
+import { familiesOf, modeOf, planNetwork } from './network.ts'
 import { parseBridgeEndpointOptions, parseBridgeOptions, type BridgeOptions } from './options.ts'
-import { bridgeRulesets } from './ruleset.ts'
 
 export { bridgeOf, ownSwitches } from './network.ts'
 
@@ -17,17 +16,7 @@ export const bridgeDriver: Driver<BridgeOptions> = {
   gateways: options => ([4, 6] as const).filter(family => modeOf(options, family) !== 'isolated'),
   admit,
 
-  planHost(facts) {
-    return [
-      ...bridgeRulesets(facts.marks),
-      ...facts.uplinks.map(name => element('uplinks', name)),
-      // Forwarding that weft switches on must not open ways between other links, not even for an instant.
-      ...facts.forwarded.map(family => element('guarded', family === 4 ? 'ipv4' : 'ipv6')),
-      ...facts.forwarded.map(family => forwardingSwitch(family, '1')),
-      ...facts.acceptHooks.map((hook): AcceptRule => ({ type: 'accept', ...hook, mark: facts.marks.allowed })),
-    ]
-  },
-
+  planHost: planFirewall,
   planNetwork,
   planEndpoint,
 

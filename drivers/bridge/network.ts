@@ -2,7 +2,8 @@
 import type { Element, IfName, Resource, Sysctl } from '../../native/kernel/resource.ts'
 import { familyOf, type Cidr, type Family } from '../../native/value/ip.ts'
 import type { Facts, Network } from '../driver.ts'
-import { ifName, macOf, tableName } from '../names.ts'
+import { element } from '../firewall.ts'
+import { ifName, macOf } from '../names.ts'
 import type { BridgeOptions, GatewayMode } from './options.ts'
 
 export type BridgeNetwork = Network<BridgeOptions>
@@ -54,10 +55,6 @@ export function isDirect(network: BridgeNetwork, family: Family, facts: Facts): 
 
 function isOpenToAll(network: BridgeNetwork, family: Family, facts: Facts): boolean {
   return facts.directRouting || modeOf(network.options, family) === 'routed'
-}
-
-export function element(set: string, key: string, value?: string): Element {
-  return { type: 'element', table: tableName, set, key, ...(value === undefined ? {} : { value }) }
 }
 
 /** What the rule set needs of every bridge. */

@@ -4,6 +4,7 @@ import { isUnspecified, familyOf, parseIp, type Cidr, type Family, type Ip } fro
 import { UserError } from '../../plugin-api/answer.ts'
 import { bool, parseLabels } from '../labels.ts'
 import { isMadeName } from '../names.ts'
+import { announcements, families, ifacePrefix, isLinkName, mtu, strict, withoutDefaults } from '../network-labels.ts'
 import { parseRoutes, parseSources, type Route } from './lists.ts'
 
 /**
@@ -69,12 +70,7 @@ const table = {
   name: { label: 'com.docker.network.bridge.name', fallback: undefined, expected: linkNames, parse: linkName },
   icc: bool('com.docker.network.bridge.enable_icc', true),
   masquerade: bool('com.docker.network.bridge.enable_ip_masquerade', true),
-  mtu: {
-    label: 'com.docker.network.driver.mtu',
-    fallback: undefined,
-    expected: 'a number of bytes from 68 to 65535, or 0 for the default',
-    parse: mtu,
-  },
+  mtu,
   mode4: mode('com.docker.network.bridge.gateway_mode_ipv4'),
   mode6: mode('com.docker.network.bridge.gateway_mode_ipv6'),
   trusted: {
@@ -87,18 +83,10 @@ const table = {
   bindAddress: ip('com.docker.network.bridge.host_binding_ipv4', 'an address of the host, of IPv4 or IPv6', [4, 6]),
   snat4: ip('com.docker.network.host_ipv4', 'an IPv4 address of the host', [4]),
   snat6: ip('com.docker.network.host_ipv6', 'an IPv6 address of the host', [6]),
-  ifacePrefix: {
-    label: 'com.docker.network.container_iface_prefix',
-    fallback: undefined,
-    expected: 'the beginning of an interface name: at most 12 letters, digits, - and _',
-    parse: (text: string) => (/^[A-Za-z][\w-]{0,11}$/.test(text) ? text : undefined),
-  },
-  ipv4: family('com.docker.network.enable_ipv4'),
-  ipv6: family('com.docker.network.enable_ipv6'),
-  // The engine itself announces addresses, from 28 on, and reads these where it keeps the network.
-  announcements: number('com.docker.network.advertise_addr_nmsgs', 0, 3),
-  announcementMs: number('com.docker.network.advertise_addr_ms', 100, 2000),
-  strict: bool('weft.strict', true),
+  ifacePrefix,
+  ...families,
+  ...announcements,
+  strict,
   publish: {
     label: 'weft.publish',
     fallback: 'open',
@@ -180,27 +168,14 @@ function checkTogether(values: {
   })
 }
 
-function withoutDefaults<T extends object>(values: { readonly [K in keyof T]: T[K] | undefined }): T {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T
-}
-
 /** What the kernel accepts, less names that mean something else: `all` and `default` in sysctls, and weft's own. */
 function linkName(text: string): IfName | undefined {
   return isLinkName(text) && !['lo', 'all', 'default'].includes(text) && !isMadeName(text) ? text : undefined
 }
 
-function isLinkName(text: string): text is IfName {
-  return /^[^\s/:.\0][^\s/:\0]{0,14}$/.test(text) && Buffer.byteLength(text) <= 15
-}
-
 function linkNameList(text: string): readonly IfName[] | undefined {
   const names = [...new Set(text.split(':'))]
   return names.every(isLinkName) ? names : undefined
-}
-
-function mtu(text: string): number | undefined {
-  const bytes = /^\d{1,5}$/.test(text) ? Number(text) : NaN
-  return bytes === 0 || (bytes >= 68 && bytes <= 65535) ? bytes : undefined
 }
 
 function mode(label: string) {
@@ -222,22 +197,6 @@ function ip(label: string, expected: string, families: readonly Family[]) {
       const address = parseIp(text)
       if (address === undefined || !families.includes(familyOf(address))) return undefined
       return isUnspecified(address) && families.length === 1 ? undefined : address
-    },
-  }
-}
-
-function family(label: string) {
-  return { ...bool(label, true), fallback: undefined }
-}
-
-function number(label: string, least: number, most: number) {
-  return {
-    label,
-    fallback: undefined,
-    expected: `a number from ${least} to ${most}`,
-    parse(text: string): number | undefined {
-      const value = /^\d{1,4}$/.test(text) ? Number(text) : NaN
-      return value >= least && value <= most ? value : undefined
     },
   }
 }

@@ -15,6 +15,11 @@ export const sets: readonly ExplainedSet[] = [
     type: ['ifname', 'ifname'],
     about: '`br . br` for the bridges whose containers may talk to each other.',
   },
+  {
+    name: 'shims',
+    type: ['ifname'],
+    about: 'Links by which the host has a place in networks of weft-macvlan and weft-ipvlan: `host_access`.',
+  },
   { name: 'internal', type: ['ifname'], about: 'Bridges of internal networks.' },
   { name: 'uplinks', type: ['ifname'], about: "Bridges that are the host's way out, not networks of another program." },
   {

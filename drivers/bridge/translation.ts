@@ -19,6 +19,7 @@ import {
   source6,
   target4,
   target6,
+  translated,
   loopback4,
   toThisHost,
   service,
@@ -119,6 +120,12 @@ export function translationChains(marks: Marks): readonly ExplainedChain[] {
       hook: { type: 'nat', hook: 'postrouting', prio: 100, policy: 'accept' },
       rules: [
         because("Into a network of weft's.", is(oifname, '@bridges'), jump('post_in')),
+        because(
+          'To a published port by a shim: a container that is itself in the LAN would answer the client directly.',
+          is(oifname, '@shims'),
+          translated,
+          masquerade,
+        ),
         because(
           'Out, with the address that the network chose. Between bridges of weft a container keeps its own.',
           isNot(oifname, '@bridges'),

@@ -8,7 +8,7 @@ import { request, type NetlinkSocket, type Request } from '../netlink/socket.ts'
 import { families } from '../nft/messages.ts'
 import type { AddressInfo } from '../rtnl/addr.ts'
 import { addressOf, familyOf, ipToBytes, type Family } from '../value/ip.ts'
-import { directAmong, type Segment } from './direct.ts'
+import { directAmong, type ContainerSubnet } from './direct.ts'
 import { delFlow, filterFlags, getFlow, type Flow } from './messages.ts'
 import { rawOf, staleAmong, translating, translationsOf, type Translation } from './translation.ts'
 
@@ -63,7 +63,7 @@ export class Conntrack implements AsyncDisposable {
    * After the rules were gone: deletes the flows between containers and others that began meanwhile, see `directAmong`.
    * Never rejects, see `onStale`.
    */
-  async forgetDirect(segments: readonly Segment[]): Promise<void> {
+  async forgetDirect(segments: readonly ContainerSubnet[]): Promise<void> {
     for (const [family, some] of Map.groupBy(segments, ({ pool }) => familyOf(pool))) {
       try {
         await this.remove(family, directAmong(await this.#dump(family, {}), some))

@@ -4,7 +4,7 @@ import type { Flow } from './messages.ts'
 import { rawOf } from './translation.ts'
 
 /** Addresses of containers. */
-export interface Segment {
+export interface ContainerSubnet {
   readonly pool: Cidr
   /** Nothing leaves it. */
   readonly internal: boolean
@@ -18,7 +18,7 @@ const answered = 2
  * with its next packet. A flow that has left and is answered stays, its next packet may come from outside; but for
  * internal segments, which none leaves.
  */
-export function directAmong(flows: readonly Flow[], segments: readonly Segment[]): readonly Flow[] {
+export function directAmong(flows: readonly Flow[], segments: readonly ContainerSubnet[]): readonly Flow[] {
   const segmentOf = finder(segments)
   return flows.filter(({ original, reply, status = 0 }) => {
     const from = original?.ip?.source4 ?? original?.ip?.source6
@@ -34,7 +34,7 @@ export function directAmong(flows: readonly Flow[], segments: readonly Segment[]
 }
 
 /** Pools never overlap. There are thousands of flows and of pools, but few lengths of prefixes. */
-function finder(segments: readonly Segment[]): (address: Uint8Array) => Segment | undefined {
+function finder(segments: readonly ContainerSubnet[]): (address: Uint8Array) => ContainerSubnet | undefined {
   const byLength = Map.groupBy(segments, ({ pool }) => `${familyOf(pool)} ${lengthOf(pool)}`)
   const tables = [...byLength.values()].flatMap(([first, ...others]) => {
     if (!first) return []

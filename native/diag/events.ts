@@ -4,6 +4,7 @@ import { attrs, be32, parse, str, struct, u8, type Frame } from '../netlink/code
 import { message } from '../netlink/message.ts'
 import type { Monitor } from '../netlink/monitor.ts'
 import { addressInfoOf, delAddress, newAddress, type AddressInfo } from '../rtnl/addr.ts'
+import { IFF_UP } from '../rtnl/ifinfomsg.ts'
 import { delLink, newLink } from '../rtnl/link.ts'
 import { delRoute, newRoute, routeInfoOf, type RouteInfo } from '../rtnl/route.ts'
 
@@ -15,6 +16,8 @@ export type KernelEvent =
       readonly index: number
       readonly name: string
       readonly alias: string | undefined
+      /** Switched on; it may have no carrier. */
+      readonly up: boolean
       /** With `del`: the link was not deleted but moved to another namespace. */
       readonly newNetnsId: number | undefined
     }
@@ -84,7 +87,8 @@ export function routeEvents(frames: readonly Frame[]): readonly KernelEvent[] {
         // A bridge says with these two that it lost a port.
         if (op === 'del' && header.family === AF_BRIDGE) return []
         const { ifname: name = '', alias, newNetnsId } = link
-        return [{ type: 'link', op, index: header.index, name, alias, newNetnsId }]
+        const up = (header.flags & IFF_UP) !== 0
+        return [{ type: 'link', op, index: header.index, name, alias, up, newNetnsId }]
       }
       case newAddress.type:
       case delAddress.type: {

@@ -108,6 +108,11 @@ export function setsockopt(fd: number, level: number, option: number, value: num
   call('setsockopt', fd, level, option, bytes, bytes.byteLength)
 }
 
+/** In the thread pool: some options wait for the lock of all links. */
+export async function setsockoptAsync(fd: number, level: number, option: number, value: Uint8Array): Promise<void> {
+  await callAsync('setsockopt', fd, level, option, value, value.byteLength)
+}
+
 const sockFprog = koffi.struct({ length: 'uint16_t', filter: 'void *' })
 const attach = library.func('setsockopt', 'int', ['int', 'int', 'int', koffi.pointer(sockFprog), 'uint32_t']) as Call
 
@@ -132,6 +137,14 @@ export function interfaceIndex(fd: number, name: string): number | undefined {
 
 export function send(fd: number, data: Uint8Array, to?: Uint8Array): void {
   call('sendto', fd, data, data.length, 0, to ?? null, to?.length ?? 0)
+}
+
+/** Does not wait. False: there is no room at the moment. */
+export function trySend(fd: number, data: Uint8Array): boolean {
+  if (calls.sendto(fd, data, data.length, MSG_DONTWAIT, null, 0) >= 0) return true
+  const errno = koffi.errno()
+  if (errno === EAGAIN || errno === ENOBUFS) return false
+  throw failure('sendto', errno)
 }
 
 export async function sendAsync(fd: number, data: Uint8Array): Promise<void> {

@@ -1,14 +1,14 @@
 /** From wishes and what is there to changes. Pure; compares only the fields that a wish sets. */
 import { isDeepStrictEqual } from 'node:util'
 import type { Change, Removal } from './kernel.ts'
-import { keyOf, type Observed, type Resource } from './resource.ts'
+import { keyOf, standsOn, type Child, type Observed, type Resource } from './resource.ts'
 
 export type Verdict = 'same' | 'update' | 'recreate'
 
 /** Changes that turn `before` into `after`: creations and updates in order, then removals in reverse. */
 export function diff(after: readonly Resource[], before: readonly Resource[]): readonly Change[] {
   const wished = new Set(after.map(keyOf))
-  const have = new Map(before.map(resource => [keyOf(resource), resource]))
+  const have = leftOf(new Map(before.map(resource => [keyOf(resource), resource])), after)
   const growing = after.flatMap(want => changeFor(want, have.get(keyOf(want))))
   const vanishing = before.filter(resource => !wished.has(keyOf(resource))).reverse()
   return [...growing, ...vanishing.map((gone): Change => ({ op: 'remove', have: gone }))]
@@ -16,10 +16,30 @@ export function diff(after: readonly Resource[], before: readonly Resource[]): r
 
 /** The change that one wish needs, if any. */
 export function changeFor(want: Resource, have: Resource | undefined): readonly Change[] {
-  // A pair that was handed to a container and is gone went with the container: evidence drops its record.
-  if (!have) return (want.type === 'veth' && want.handed) || isAdopted(want) ? [] : [{ op: 'create', want }]
+  // What was handed to a container and is gone went with the container: evidence drops its record.
+  if (!have) return isHanded(want) || isAdopted(want) ? [] : [{ op: 'create', want }]
   const verdict = compare(want, have)
   return verdict === 'same' ? [] : [{ op: verdict, want, have }]
+}
+
+/** What is left of it when links have to be made anew: what stands on them goes with them. */
+export function leftOf(
+  have: ReadonlyMap<string, Resource>,
+  wishes: readonly Resource[],
+): ReadonlyMap<string, Resource> {
+  const left = new Map(have)
+  const fall = (link: string): void => {
+    for (const [key, resource] of left) {
+      if (!standsOn(resource, link)) continue
+      left.delete(key)
+      if (resource.type === 'child') fall(resource.name)
+    }
+  }
+  for (const want of wishes) {
+    const there = 'alias' in want ? left.get(keyOf(want)) : undefined
+    if (there && 'alias' in want && compare(want, there) === 'recreate') fall(want.name)
+  }
+  return left
 }
 
 /** What is there and nobody wishes, in the order in which it should go: what depends on others first. */
@@ -34,12 +54,16 @@ export function surplus(have: readonly Observed[], wished: (key: string) => bool
 const rank: Readonly<Record<Resource['type'], number>> = {
   element: 0,
   port: 1,
-  address: 2,
-  veth: 3,
-  bridge: 4,
-  sysctl: 5,
-  accept: 6,
-  ruleset: 7,
+  route: 2,
+  proxy: 2,
+  address: 3,
+  child: 4,
+  veth: 4,
+  dummy: 5,
+  bridge: 5,
+  sysctl: 6,
+  accept: 7,
+  ruleset: 8,
 }
 
 /** A wish is met when every field that it sets is there. */
@@ -51,6 +75,12 @@ export function compare(want: Resource, have: Resource): Verdict {
     case 'veth':
       // The peer may have left this namespace at any moment after it was promised; it is never taken back.
       return !isDown(have) && sameFields(want, have, ['mac', 'mtu', 'master', 'isolated', 'alias']) ? 'same' : 'update'
+    case 'child':
+      return compareChild(want, have)
+    case 'dummy':
+      return !isDown(have) && sameFields(want, have, ['mac', 'mtu', 'alias']) ? 'same' : 'update'
+    case 'route':
+      return sameFields(want, have, ['link', 'source']) ? 'same' : 'update'
     case 'sysctl':
     case 'element':
       return sameFields(want, have, ['value']) ? 'same' : 'update'
@@ -60,8 +90,29 @@ export function compare(want: Resource, have: Resource): Verdict {
       return isDeepStrictEqual(want.relay, 'relay' in have ? have.relay : undefined) ? 'same' : 'update'
     case 'address':
     case 'accept':
+    case 'proxy':
       return 'same'
   }
+}
+
+/** What the kernel takes where a wish says nothing. */
+const childDefaults = {
+  macvlan: { nopromisc: false },
+  ipvlan: { flag: 'bridge' },
+  vlan: { protocol: '802.1Q' },
+} as const
+
+function withDefaults(child: Child): Child {
+  return { ...childDefaults[child.kind], ...child }
+}
+
+function compareChild(want: Child, have: Resource): Verdict {
+  // A container is about to get it: the engine may take it away at any moment.
+  if (want.handed) return 'same'
+  const fixed = ['kind', 'parent', 'mode', 'nopromisc', 'flag', 'id', 'protocol']
+  if (have.type !== 'child' || !sameFields(withDefaults(want), withDefaults(have), fixed)) return 'recreate'
+  const down = want.up !== false && isDown(have)
+  return !down && sameFields(want, have, ['mac', 'mtu', 'alias']) ? 'same' : 'update'
 }
 
 function sameFields(want: Resource, have: Resource, names: readonly string[]): boolean {
@@ -70,9 +121,13 @@ function sameFields(want: Resource, have: Resource, names: readonly string[]): b
   return names.every(name => wanted[name] === undefined || wanted[name] === there[name])
 }
 
-/** Every link is wished to be up. */
+/** Of links. */
 function isDown(have: Resource): boolean {
   return 'down' in have && have.down
+}
+
+function isHanded(resource: Resource): boolean {
+  return (resource.type === 'veth' || resource.type === 'child') && resource.handed
 }
 
 function isAdopted(resource: Resource): boolean {

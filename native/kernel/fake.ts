@@ -1,11 +1,13 @@
 /** A kernel in memory for tests without rights: keeps resources, fails where it is told to, and prints what is left. */
+import { kernelError } from '../netlink/errors.ts'
 import { compare } from './diff.ts'
 import type { Change, Kernel } from './kernel.ts'
-import { describe, keyOf, type Observed, type Resource, type Ruleset } from './resource.ts'
+import { describe, keyOf, standsOn, type Observed, type Resource, type Ruleset } from './resource.ts'
 
 export class FakeKernel implements Kernel {
   readonly #things = new Map<string, Resource>()
   readonly #foreign = new Set<string>()
+  readonly #absent = new Set<string>()
   /** Changes applied since the start. */
   steps = 0
   #failAt: number | undefined
@@ -21,9 +23,20 @@ export class FakeKernel implements Kernel {
     if (options.foreign) this.#foreign.add(keyOf(resource))
   }
 
-  /** Somebody else removes a thing. */
+  /** Somebody else removes a thing, or an engine takes a link away. */
   drop(key: string): void {
     if (!this.#things.delete(key)) throw new Error(`the fake kernel has no ${key}`)
+  }
+
+  /** A link of the host's that nobody wishes goes, and takes along what was on it. All others are there. */
+  lose(name: string): void {
+    this.#absent.add(name)
+    this.#dropWithLink(name)
+  }
+
+  /** It is back, without what was on it. */
+  restore(name: string): void {
+    this.#absent.delete(name)
   }
 
   async observe(wishes: Iterable<Resource>): Promise<readonly Observed[]> {
@@ -63,20 +76,25 @@ export class FakeKernel implements Kernel {
       // As on Linux: a switch is never set back; those of a link go with it.
       if (change.have.type === 'sysctl') return
       this.#things.delete(keyOf(change.have))
-      if (change.have.type === 'bridge' || change.have.type === 'veth') this.#dropWithLink(change.have.name)
+      if ('alias' in change.have) this.#dropWithLink(change.have.name)
       return
     }
     const key = keyOf(change.want)
+    if ([...this.#absent].some(name => standsOn(change.want, name))) {
+      throw kernelError('ENODEV', { op: change.op, object: describe(change.want) })
+    }
     if (change.op === 'create' && change.want.type !== 'sysctl' && this.#things.has(key))
       throw new Error(`the fake kernel has ${key} already`)
+    if (change.op === 'recreate' && 'alias' in change.have) this.#dropWithLink(change.have.name)
     this.#things.set(key, change.want)
   }
 
-  /** Addresses and switches vanish with their link. */
+  /** What is on a link vanishes with it, and so do its switches. */
   #dropWithLink(name: string): void {
     for (const [key, resource] of this.#things) {
-      if (resource.type === 'address' && resource.link === name) this.#things.delete(key)
-      if (resource.type === 'sysctl' && resource.key.split('/').includes(name)) this.#things.delete(key)
+      if (!standsOn(resource, name)) continue
+      this.#things.delete(key)
+      if (resource.type === 'child') this.#dropWithLink(resource.name)
     }
   }
 

@@ -3,42 +3,30 @@
  * their creation. A key names one thing, whatever its attributes: two plans must never claim one key.
  */
 import type { Cidr, Ip } from '../value/ip.ts'
-import type { Mac } from '../value/mac.ts'
+import { describeLink, words, type IfName, type LinkResource } from './links.ts'
 
-declare const brand: unique symbol
+export type * from './links.ts'
 
-/** At most 15 bytes (IFNAMSIZ - 1), without `/` and white space. */
-export type IfName = string & { readonly [brand]: 'IfName' }
 export type Protocol = 'tcp' | 'udp' | 'sctp'
 
-/** A bridge. `adopted`: made by somebody else; it is required to exist, never created, changed or removed. */
-export interface Bridge {
-  readonly type: 'bridge'
-  readonly name: IfName
-  readonly mac?: Mac
-  readonly mtu?: number
-  readonly adopted: boolean
-  /** Shown by `ip link` and read back as weft's mark. */
-  readonly alias: string
-  /** Only of what is there: somebody has set it down. */
-  readonly down?: boolean
+/** Of the main table, by a link and without gateway. Mark: weft's route protocol number. Goes with its link. */
+export interface Route {
+  readonly type: 'route'
+  /** Host bits cleared. */
+  readonly destination: Cidr
+  readonly link: IfName
+  /** Address with which this host speaks to it. */
+  readonly source?: Ip
 }
 
-/** A pair of links: the host's end in a bridge, and the end that the engine moves into the container. */
-export interface Veth {
-  readonly type: 'veth'
-  readonly name: IfName
-  readonly mac: Mac
-  readonly mtu?: number
-  readonly master: IfName
-  /** No frames between two isolated ports of a bridge. */
-  readonly isolated: boolean
-  readonly peer: { readonly name: IfName; readonly mac: Mac }
-  /** The peer was promised to a container: it is no longer wished here, and a lost pair is not made again. */
-  readonly handed: boolean
-  readonly alias: string
-  /** Only of what is there: somebody has set it down. */
-  readonly down?: boolean
+/**
+ * The host answers on the link for an address that is behind it. Takes forwarding, and with IPv6 the link's switch
+ * `proxy_ndp`. Goes with its link.
+ */
+export interface ProxyNeighbour {
+  readonly type: 'proxy'
+  readonly link: IfName
+  readonly address: Ip
 }
 
 export interface Address {
@@ -127,7 +115,8 @@ export interface AcceptRule {
   readonly mark: number
 }
 
-export type Resource = Bridge | Veth | Address | Sysctl | Ruleset | Element | HeldPort | AcceptRule
+export type Resource =
+  LinkResource | Address | Route | ProxyNeighbour | Sysctl | Ruleset | Element | HeldPort | AcceptRule
 export type ResourceType = Resource['type']
 
 /** What is there. `foreign`: satisfies a wish, but does not carry weft's mark and is never removed. */
@@ -141,9 +130,16 @@ export function keyOf(resource: Resource): string {
   switch (resource.type) {
     case 'bridge':
     case 'veth':
+    case 'child':
+    case 'dummy':
       return `link ${resource.name}`
     case 'address':
       return `address ${resource.link} ${resource.cidr}`
+    case 'route':
+      // The table has one for each destination.
+      return `route ${resource.destination}`
+    case 'proxy':
+      return `proxy ${resource.link} ${resource.address}`
     case 'sysctl':
       return `sysctl ${resource.key}`
     case 'ruleset':
@@ -157,21 +153,30 @@ export function keyOf(resource: Resource): string {
   }
 }
 
+/** Does it go when that link goes? */
+export function standsOn(resource: Resource, link: string): boolean {
+  if (resource.type === 'child') return resource.parent === link
+  if (resource.type === 'sysctl') return resource.key.split('/').includes(link)
+  return 'link' in resource && resource.link === link
+}
+
 /** One line for people, golden tests and `weft diff`. */
 export function describe(resource: Resource): string {
   switch (resource.type) {
     case 'bridge':
-      return words('bridge', resource.name, resource.adopted && 'adopted', ...size(resource), resource.mac)
     case 'veth':
-      return words(
-        `veth ${resource.name} master ${resource.master}`,
-        ...size(resource),
-        resource.isolated && 'isolated',
-        resource.handed ? 'handed' : `peer ${resource.peer.name}`,
-        resource.peer.mac,
-      )
+    case 'child':
+    case 'dummy':
+      return describeLink(resource)
     case 'address':
       return `address ${resource.cidr} on ${resource.link}`
+    case 'route':
+      return words(
+        `route ${resource.destination} on ${resource.link}`,
+        resource.source !== undefined && `source ${resource.source}`,
+      )
+    case 'proxy':
+      return `proxy ${resource.address} on ${resource.link}`
     case 'sysctl':
       return `sysctl ${resource.key} = ${resource.value}`
     case 'ruleset':
@@ -187,12 +192,4 @@ export function describe(resource: Resource): string {
     case 'accept':
       return `accept ${resource.family} ${resource.chain} ${resource.backend} mark 0x${resource.mark.toString(16)}`
   }
-}
-
-function size(link: { readonly mtu?: number }): readonly (string | false)[] {
-  return [link.mtu !== undefined && `mtu ${link.mtu}`]
-}
-
-function words(...parts: readonly (string | false | undefined)[]): string {
-  return parts.filter(part => typeof part === 'string').join(' ')
 }

@@ -124,6 +124,24 @@ export const bool8 = fixed<boolean>(1, {
   },
 })
 
+/** A number that has a name. One that has none is undefined on reading. */
+export function named<const Names extends Readonly<Record<string, number>>>(
+  type: FixedField<number>,
+  names: Names,
+): Field<keyof Names & string> {
+  const byNumber = new Map<number, string>(Object.entries(names).map(([name, number]) => [number, name]))
+  return {
+    write(to, value, siblings) {
+      const number = names[value]
+      if (number === undefined) throw new TypeError(`no number for ${value}`)
+      type.write(to, number, siblings)
+    },
+    read(view, at) {
+      return byNumber.get(type.get(view, at))
+    },
+  }
+}
+
 /** Bytes of a header, as they are. */
 export function fixedBytes(size: number): FixedField<Uint8Array> {
   return fixed<Uint8Array>(size, {

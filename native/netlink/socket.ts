@@ -115,6 +115,16 @@ export class NetlinkSocket implements AsyncDisposable {
     return answerOf(of, item, exchange, about.absent ?? [])
   }
 
+  /** The same for several objects, in the thread pool; one place per request. */
+  async find<H, A>(
+    of: Message<H, A>,
+    requests: readonly Request[],
+    absent: readonly string[],
+  ): Promise<readonly (Entry<H, A> | undefined)[]> {
+    const exchanges = await this.#queue(() => this.#commands.exchange(requests, flags.ack))
+    return requests.map((item, index) => answerOf(of, item, exchanges[index], absent))
+  }
+
   /** Index of a link in this socket's namespace; undefined: no such link. Unlike RTM_GETLINK it waits for no lock. */
   linkIndex(name: string): number | undefined {
     this.#checkOpen()

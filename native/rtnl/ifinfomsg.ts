@@ -2,6 +2,8 @@
 import { i32, mac, str, struct, u16, u32, u8 } from '../netlink/codec.ts'
 
 export const IFF_UP = 1
+export const IFF_PROMISC = 0x100
+export const IFF_ALLMULTI = 0x200
 
 export const ifinfomsg = struct(16, {
   family: [0, u8],

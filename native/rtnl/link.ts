@@ -3,11 +3,14 @@ import { attrs, dispatch, i32, message, str, u32, u8, type Infer } from '../netl
 import { macFromBytes, type Mac } from '../value/mac.ts'
 import { bridge, bridgePort } from './bridge.ts'
 import { birth, IFF_UP, ifinfomsg } from './ifinfomsg.ts'
+import { ipvlan, type Ipvlan, type IpvlanFlag, type IpvlanMode } from './ipvlan.ts'
+import { macvlan, MACVLAN_FLAG_NOPROMISC, type Macvlan, type MacvlanMode } from './macvlan.ts'
 import { veth } from './veth.ts'
+import { vlan, type Vlan, type VlanProtocol } from './vlan.ts'
 
 const linkInfo = attrs({
   kind: [1, str],
-  data: [2, dispatch('kind', { bridge, veth })],
+  data: [2, dispatch('kind', { bridge, veth, macvlan, ipvlan, vlan })],
   slaveKind: [4, str],
   slaveData: [5, dispatch('slaveKind', { bridge: bridgePort })],
 })
@@ -66,11 +69,19 @@ export interface LinkInfo {
   readonly peerNetnsId: number | undefined
   /** Only for ports of a bridge. */
   readonly slave: { readonly isolated: boolean; readonly hairpin: boolean } | undefined
+  /** Only for links on top of another one. */
+  readonly stacked?: Stacked
 }
+
+export type Stacked =
+  | { readonly kind: 'macvlan'; readonly mode: MacvlanMode; readonly nopromisc: boolean }
+  | { readonly kind: 'ipvlan'; readonly mode: IpvlanMode; readonly flag: IpvlanFlag }
+  | { readonly kind: 'vlan'; readonly id: number; readonly protocol: VlanProtocol }
 
 export function linkInfoOf(header: Infer<typeof ifinfomsg>, attributes: LinkAttributes): LinkInfo {
   const { linkinfo } = attributes
   const port = linkinfo?.slaveKind === 'bridge' ? linkinfo.slaveData : undefined
+  const stacked = stackedOf(linkinfo)
   return {
     index: header.index,
     name: attributes.ifname ?? '',
@@ -84,5 +95,24 @@ export function linkInfoOf(header: Infer<typeof ifinfomsg>, attributes: LinkAttr
     peerIndex: attributes.link,
     peerNetnsId: attributes.linkNetnsId,
     slave: port && { isolated: port.isolated ?? false, hairpin: port.hairpin ?? false },
+    ...(stacked && { stacked }),
   }
+}
+
+/** undefined also for what weft has no name for, as macvlan's mode "source". */
+function stackedOf(linkinfo: LinkAttributes['linkinfo']): Stacked | undefined {
+  const { kind, data = {} } = linkinfo ?? {}
+  if (kind === 'macvlan') {
+    const { mode, flags = 0 } = data as Macvlan
+    return mode && { kind, mode, nopromisc: (flags & MACVLAN_FLAG_NOPROMISC) !== 0 }
+  }
+  if (kind === 'ipvlan') {
+    const { mode, flag } = data as Ipvlan
+    return mode && flag && { kind, mode, flag }
+  }
+  if (kind === 'vlan') {
+    const { id, protocol } = data as Vlan
+    return id === undefined || !protocol ? undefined : { kind, id, protocol }
+  }
+  return undefined
 }

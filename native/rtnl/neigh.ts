@@ -17,6 +17,10 @@ const NUD_PERMANENT = 0x80
 /** Of the device's own table (vxlan), not its bridge's. */
 const NTF_SELF = 2
 const NTF_MASTER = 4
+/** Of the table of addresses that this host answers for. */
+const NTF_PROXY = 8
+/** NDA_PROTOCOL of what weft answers for. */
+export const NEIGHBOUR_PROTOCOL = 0x57
 const families = { 4: 2, 6: 10, bridge: 7 } as const
 
 export const neighbourAttributes = attrs({
@@ -43,9 +47,28 @@ export const getNeighbour = message({
   attrs: neighbourAttributes,
 })
 
+/** An address that this host answers for on a link. */
+export interface ProxyInfo {
+  readonly linkIndex: number
+  readonly address: Ip
+  /** 0 when nobody put their mark on it. */
+  readonly protocol: number
+}
+
+export function proxyInfoOf(header: Infer<typeof ndmsg>, attributes: NeighbourAttributes): ProxyInfo | undefined {
+  const { destination: address, protocol = 0 } = attributes
+  return address === undefined ? undefined : { linkIndex: header.index, address, protocol }
+}
+
+/** Header of a dump of them. */
+export function proxiesOf(family: number): { readonly family: number; readonly flags: number } {
+  return { family, flags: NTF_PROXY }
+}
+
 /** `set` makes or replaces an entry, `remove` takes it away. Entries never age. */
 export type NeighbourOp = { readonly op: 'set' | 'remove'; readonly linkIndex: number } & (
   | { readonly type: 'neighbour'; readonly address: Ip; readonly mac: Mac }
+  | { readonly type: 'proxy'; readonly address: Ip }
   | {
       readonly type: 'fdb'
       readonly mac: Mac
@@ -59,13 +82,23 @@ export type NeighbourOp = { readonly op: 'set' | 'remove'; readonly linkIndex: n
 export function neighbourRequest(entry: NeighbourOp): Request {
   const about = {
     op: entry.op,
-    object: `${entry.type} ${entry.mac} on link ${entry.linkIndex}`,
+    object: `${entry.type} ${entry.type === 'proxy' ? entry.address : entry.mac} on link ${entry.linkIndex}`,
     flags: entry.op === 'set' ? flags.create | flags.replace : 0,
   }
   const of = entry.op === 'set' ? newNeighbour : delNeighbour
   if (entry.type === 'neighbour') {
     const header = { family: families[familyOf(entry.address)], index: entry.linkIndex, state: NUD_PERMANENT }
     return request(of, header, { destination: entry.address, mac: entry.mac }, about)
+  }
+  if (entry.type === 'proxy') {
+    // Permanent: one that is not goes when the link loses its carrier.
+    const header = {
+      family: families[familyOf(entry.address)],
+      index: entry.linkIndex,
+      state: NUD_PERMANENT,
+      flags: NTF_PROXY,
+    }
+    return request(of, header, { protocol: NEIGHBOUR_PROTOCOL, destination: entry.address }, about)
   }
   const header = {
     family: families.bridge,

@@ -5,7 +5,7 @@ import { addressOf, familyOf, lengthOf, type Cidr } from '../value/ip.ts'
 import type { Mac } from '../value/mac.ts'
 import { delAddress, IFA_F_NODAD, newAddress } from './addr.ts'
 import { IFF_UP } from './ifinfomsg.ts'
-import { delLink, newLink, setLink } from './link.ts'
+import { delLink, getLink, newLink, setLink, SKIP_STATS } from './link.ts'
 
 /** IFA_PROTO of addresses that weft adds. */
 export const ADDRESS_PROTOCOL = 0x57
@@ -20,6 +20,21 @@ export interface BridgeSpec {
   readonly mtu?: number | undefined
   readonly alias: string
 }
+
+/** A link that leads nowhere. */
+export interface DummySpec {
+  readonly name: string
+  readonly mac?: Mac | undefined
+  readonly mtu?: number | undefined
+  readonly alias: string
+}
+
+/**
+ * Kinds that drop what they are given, and have a carrier without anybody at the other end. ifb is meant for something
+ * else, but does just that with frames that nobody redirected to it.
+ */
+export const dummyKinds = ['dummy', 'ifb'] as const
+export type DummyKind = (typeof dummyKinds)[number]
 
 export interface VethSpec {
   readonly name: string
@@ -61,6 +76,20 @@ export function createBridge({ name, mac, mtu, alias }: BridgeSpec): Creation {
   ]
 }
 
+export function createDummy({ name: ifname, mac: address, mtu, alias }: DummySpec, kind: DummyKind): Creation {
+  const about = { op: 'create', object: `${kind} ${ifname}` }
+  return [
+    request(newLink, up, { ifname, address, mtu, linkinfo: { kind } }, { ...about, flags: createOnly }),
+    request(setLink, {}, { ifname, alias }, about),
+  ]
+}
+
+/** Of a kind and nothing else: to learn whether the kernel has the kind. */
+export function birthOf(kind: string, name: string): Request {
+  const about = { op: 'create', object: `${kind} ${name}`, flags: createOnly }
+  return request(newLink, {}, { ifname: name, linkinfo: { kind } }, about)
+}
+
 export function createVeth(spec: VethSpec, masterIndex: number): Creation {
   const about = { op: 'create', object: `veth ${spec.name}` }
   const { name: ifname, mac: address, mtu, alias } = spec
@@ -86,6 +115,10 @@ function port({ isolated, hairpin }: Pick<LinkChange, 'isolated' | 'hairpin'>): 
   readonly slaveData: { readonly isolated: boolean | undefined; readonly hairpin: boolean | undefined }
 } {
   return { slaveKind: 'bridge', slaveData: { hairpin, isolated } }
+}
+
+export function readLink(name: string): Request {
+  return request(getLink, {}, { ifname: name, extMask: SKIP_STATS }, { op: 'read', object: `link ${name}` })
 }
 
 /** For the lane of removals. */

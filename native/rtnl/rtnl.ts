@@ -1,14 +1,24 @@
 /** Links, addresses, routes and neighbours of one namespace. */
-import { kernelError, type KernelError } from '../netlink/errors.ts'
+import { kernelError, KernelError } from '../netlink/errors.ts'
 import { DeleteLane, type LaneOptions } from '../netlink/lane.ts'
 import { NetlinkSocket, protocols, type Request, type SocketOptions } from '../netlink/socket.ts'
 import type { Cidr } from '../value/ip.ts'
 import { addressInfoOf, getAddress, type AddressInfo } from './addr.ts'
+import { aboutChild, createChild, inWords, refusalOf, type ChildSpec } from './child.ts'
 import { getLink, linkInfoOf, SKIP_STATS, type LinkInfo } from './link.ts'
-import { neighbourRequest, type NeighbourOp } from './neigh.ts'
+import { getNeighbour, neighbourRequest, proxiesOf, proxyInfoOf, type NeighbourOp, type ProxyInfo } from './neigh.ts'
 import * as requests from './requests.ts'
-import type { BridgeSpec, Creation, LinkChange, VethSpec } from './requests.ts'
-import { getRoute, routeInfoOf, type RouteInfo } from './route.ts'
+import type { BridgeSpec, Creation, DummySpec, LinkChange, VethSpec } from './requests.ts'
+import {
+  aboutRoute,
+  getRoute,
+  removeRoute,
+  ROUTE_PROTOCOL,
+  routeInfoOf,
+  setRoute,
+  type RouteInfo,
+  type RouteSpec,
+} from './route.ts'
 
 export { ADDRESS_PROTOCOL } from './requests.ts'
 
@@ -51,6 +61,12 @@ export class Rtnl implements AsyncDisposable {
     return entry && linkInfoOf(entry.header, entry.attrs)
   }
 
+  /** The same in the thread pool, several at once; one place per name. */
+  async findLinks(...names: readonly string[]): Promise<readonly (LinkInfo | undefined)[]> {
+    const entries = await this.#socket.find(getLink, names.map(requests.readLink), ['ENODEV'])
+    return entries.map(entry => entry && linkInfoOf(entry.header, entry.attrs))
+  }
+
   /** Undefined: no such link. Never waits. */
   indexOf(name: string): number | undefined {
     return this.#socket.linkIndex(name)
@@ -78,6 +94,43 @@ export class Rtnl implements AsyncDisposable {
     const master = this.indexOf(spec.master)
     if (master === undefined) throw kernelError('ENODEV', { ...about, object: `${about.object} on ${spec.master}` })
     await this.#create(spec.name, requests.createVeth(spec, master))
+  }
+
+  /**
+   * On its parent. Rejects with ENODEV when there is none, with EBUSY or EINVAL where the parent's other links do not
+   * allow it. Otherwise like createBridge.
+   */
+  async createChild(spec: ChildSpec): Promise<void> {
+    const about = aboutChild(spec)
+    await this.#lane.finished(spec.name)
+    if (this.indexOf(spec.name) !== undefined) throw kernelError('EEXIST', about)
+    const [parent] = await this.findLinks(spec.parent)
+    if (!parent) throw kernelError('ENODEV', about)
+    const refusal = refusalOf(spec, parent)
+    if (refusal) throw refusal
+    try {
+      await this.#create(spec.name, createChild(spec, parent.index))
+    } catch (cause) {
+      throw cause instanceof KernelError ? inWords(cause, spec, parent) : cause
+    }
+  }
+
+  /** Up, of the first kind that this kernel has. Otherwise like createBridge. */
+  async createDummy(spec: DummySpec): Promise<void> {
+    await this.#lane.finished(spec.name)
+    if (this.indexOf(spec.name) !== undefined)
+      throw kernelError('EEXIST', { op: 'create', object: `dummy ${spec.name}` })
+    let missing: unknown
+    for (const kind of requests.dummyKinds) {
+      try {
+        await this.#create(spec.name, requests.createDummy(spec, kind))
+        return
+      } catch (cause) {
+        if (!(cause instanceof KernelError) || cause.errno !== 'EOPNOTSUPP') throw cause
+        missing ??= cause
+      }
+    }
+    throw missing
   }
 
   /** What is left out stays as it is. */
@@ -131,13 +184,49 @@ export class Rtnl implements AsyncDisposable {
   }
 
   /** Unicast routes of all tables. */
-  async routes(): Promise<readonly RouteInfo[]> {
+  routes(): Promise<readonly RouteInfo[]> {
+    return this.#routes(0)
+  }
+
+  /** Those that weft made. */
+  async ownRoutes(): Promise<readonly RouteInfo[]> {
+    // Kernels before 4.20 answer with all of them.
+    return (await this.#routes(ROUTE_PROTOCOL)).filter(({ protocol }) => protocol === ROUTE_PROTOCOL)
+  }
+
+  async #routes(protocol: number): Promise<readonly RouteInfo[]> {
     const about = { op: 'list', object: 'routes' }
     const found: RouteInfo[] = []
     for (const family of families) {
-      for (const { header, attrs } of await this.#socket.dump(getRoute, { family }, {}, about)) {
+      for (const { header, attrs } of await this.#socket.dump(getRoute, { family, protocol }, {}, about)) {
         const route = routeInfoOf(header, attrs)
         if (route && header.family === family) found.push(route)
+      }
+    }
+    return found
+  }
+
+  /** `add` rejects with EEXIST when another one leads there. */
+  async setRoute(op: 'add' | 'replace', route: RouteSpec): Promise<void> {
+    const index = this.indexOf(route.link)
+    if (index === undefined) throw kernelError('ENODEV', aboutRoute(op, route))
+    await this.#all([setRoute(op, route, index)])
+  }
+
+  /** Neither the route nor its link need be there. Only what weft made is removed. */
+  async removeRoute(route: RouteSpec): Promise<void> {
+    const index = this.indexOf(route.link)
+    if (index !== undefined) await this.#all([removeRoute(route, index)], ['ESRCH', 'ENODEV'])
+  }
+
+  /** Addresses that this host answers for. */
+  async proxies(): Promise<readonly ProxyInfo[]> {
+    const about = { op: 'list', object: 'proxied neighbours' }
+    const found: ProxyInfo[] = []
+    for (const family of families) {
+      for (const { header, attrs } of await this.#socket.dump(getNeighbour, proxiesOf(family), {}, about)) {
+        const proxy = proxyInfoOf(header, attrs)
+        if (proxy && header.family === family) found.push(proxy)
       }
     }
     return found

@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { bridgeDriver } from '../../drivers/bridge/index.ts'
 import type { BridgeOptions } from '../../drivers/bridge/options.ts'
-import type { Network } from '../../drivers/driver.ts'
+import type { Facts, Network } from '../../drivers/driver.ts'
 import type { IfName } from '../../native/kernel/resource.ts'
 import type { Cidr, Ip } from '../../native/value/ip.ts'
 import { endpoint, facts, network, print, v4, v6, web } from '../support/bridge.ts'
@@ -137,7 +137,7 @@ test('network: inhibit_ipv4 leaves the gateway to another machine', () => {
     plan.filter(line => line.startsWith('address')),
     [`address fd00:7::1/64 on ${bridge}`],
   )
-  assert.equal(bridgeDriver.join(inhibited, endpoint).gateways, ['10.7.0.1', 'fd00:7::1'])
+  assert.equal(bridgeDriver.join(inhibited, endpoint, facts).gateways, ['10.7.0.1', 'fd00:7::1'])
 })
 
 test('network: a source address in place of masquerading', () => {
@@ -170,7 +170,7 @@ test('network: blackholes are closed before the bridge exists', () => {
   const plan = print(bridgeDriver.planNetwork(holed, facts))
   assert.is(plan[1], `element blackhole4 ${bridge} . 10.0.0.0/8`)
   assert.not.ok(plan.some(line => line.includes('10.1.0.0') || line.includes('10.9.0.0')))
-  assert.equal(bridgeDriver.join(holed, endpoint).routes, [{ destination: '10.9.0.0/16', via: '10.7.0.9' }])
+  assert.equal(bridgeDriver.join(holed, endpoint, facts).routes, [{ destination: '10.9.0.0/16', via: '10.7.0.9' }])
 })
 
 const more4 = { pool: '10.8.0.0/24' as Cidr, gateway: '10.8.0.1/24' as Cidr, aux: {} }
@@ -182,7 +182,7 @@ test('network: several subnets of a family, each with its gateway', () => {
   assert.ok(plan.includes(`address 10.8.0.1/24 on ${bridge}`))
   assert.ok(plan.includes('element masq4 10.8.0.0/24'))
   const inOther = { ...endpoint, addresses: ['10.8.0.2/24'] as Cidr[] }
-  const { gateways, routes } = bridgeDriver.join(wide, inOther)
+  const { gateways, routes } = bridgeDriver.join(wide, inOther, facts)
   assert.equal(gateways, ['10.8.0.1'])
   assert.equal(routes, [{ destination: '10.7.0.0/24' }], 'the other subnet is on the same link')
 })
@@ -190,17 +190,17 @@ test('network: several subnets of a family, each with its gateway', () => {
 test('join: the default route leads to another router of the network', () => {
   const other = network({}, { subnets: [{ ...v4, aux: { DefaultGatewayIPv4: '10.7.0.9' as Ip } }] })
   assert.equal(bridgeDriver.admit(other, [], facts), other)
-  assert.equal(bridgeDriver.join(other, endpoint).gateways, ['10.7.0.9'])
+  assert.equal(bridgeDriver.join(other, endpoint, facts).gateways, ['10.7.0.9'])
 })
 
 test('join: no default route, and none by docker_gwbridge either', () => {
-  const answer = bridgeDriver.join(network({ 'weft.default_route': 'false' }), endpoint)
+  const answer = bridgeDriver.join(network({ 'weft.default_route': 'false' }), endpoint, facts)
   assert.equal([answer.gateways, answer.disableGatewayService], [[], true])
 })
 
 test('join: the prefix of the interface in the container', () => {
   const named = network({ 'com.docker.network.container_iface_prefix': 'lan' })
-  assert.is(bridgeDriver.join(named, endpoint).dstPrefix, 'lan')
+  assert.is(bridgeDriver.join(named, endpoint, facts).dstPrefix, 'lan')
 })
 
 const link = 'wv7au62alng42'
@@ -276,16 +276,18 @@ test('endpoint: the name of its link', () => {
   const options = bridgeDriver.parseEndpointOptions({ 'weft.link': 'web0' })
   const plan = print(bridgeDriver.planEndpoint(network(), { ...endpoint, options }, facts))
   assert.ok(plan.includes(`veth web0 master ${bridge} handed 02:42:0a:07:00:02`))
-  assert.ok(bridgeDriver.alive({ ...endpoint, options }, { hasLink: name => name === 'web0' }))
+  const evidence = { hasLink: (name: string) => name === 'web0', hasNamespace: () => false, now: 0 }
+  assert.ok(bridgeDriver.alive({ ...endpoint, options }, evidence))
 })
 
 test('host: forwarding is guarded before it is switched on, and other firewalls are told', () => {
-  const plan = bridgeDriver.planHost({
+  const known: Facts = {
     ...facts,
     forwarded: [4, 6],
     uplinks: ['br0' as IfName],
     acceptHooks: [{ family: 'ip', chain: 'DOCKER-USER', backend: 'nft' }],
-  })
+  }
+  const plan = bridgeDriver.planHost(known, [])
   assert.equal(print(plan), [
     'ruleset weft',
     'ruleset weft_ports',
@@ -299,8 +301,8 @@ test('host: forwarding is guarded before it is switched on, and other firewalls 
 })
 
 test('join: a gateway per family, and none for an internal network', () => {
-  assert.equal(bridgeDriver.join(network(), endpoint).gateways, ['10.7.0.1', 'fd00:7::1'])
-  assert.equal(bridgeDriver.join(network({}, { internal: true }), endpoint).gateways, [])
+  assert.equal(bridgeDriver.join(network(), endpoint, facts).gateways, ['10.7.0.1', 'fd00:7::1'])
+  assert.equal(bridgeDriver.join(network({}, { internal: true }), endpoint, facts).gateways, [])
 })
 
 test.run()

@@ -30,11 +30,14 @@ export interface Scene extends TestHouse {
 }
 
 /** Fake time; a real engine's socket. */
-export async function scene(act: (scene: Scene) => Promise<void>): Promise<void> {
+export async function scene(
+  act: (scene: Scene) => Promise<void>,
+  options: Parameters<typeof testHouse>[0] = {},
+): Promise<void> {
   await using folder = await directory()
   const path = join(folder.path, 'docker.sock')
   const links = new Set<IfName>()
-  const test = await testHouse()
+  const test = await testHouse(options)
   const ended: string[] = []
   const leases: Leases = {
     leases: () => here.leases,
@@ -52,6 +55,7 @@ export async function scene(act: (scene: Scene) => Promise<void>): Promise<void>
       ended.push(`pool ${id}`)
       return true
     },
+    changes: 0,
   }
   const watch = new Watch(test.house, new Engine(`unix://${path}`), leases, async () => links)
   test.house.pools = {

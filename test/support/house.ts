@@ -14,6 +14,8 @@ import type { CreateEndpoint, CreateNetwork } from '../../plugin-api/network.ts'
 
 export const facts: Omit<Facts, 'forwarded'> = {
   uplinks: [],
+  links: [],
+  childKinds: ['macvlan', 'ipvlan', 'vlan'],
   foreignFamilies: [],
   foreignBridges: [],
   foreignSwitches: [],
@@ -37,6 +39,8 @@ export async function testHouse(
     readonly facts?: Partial<Facts>
     readonly bootId?: string
     readonly forwarding?: boolean
+    /** Whose socket it is. Default: bridge. */
+    readonly driver?: string
   } = {},
 ): Promise<TestHouse> {
   const store = options.store ?? new MemoryStore()
@@ -49,7 +53,12 @@ export async function testHouse(
     gather: async () => ({ ...facts, ...options.facts }),
     forwards: () => options.forwarding ?? true,
   })
-  return { house, kernel, store, handlers: networkHandlers(house, 'bridge', () => [49152, 49153, 49154]) }
+  return {
+    house,
+    kernel,
+    store,
+    handlers: networkHandlers(house, options.driver ?? 'bridge', () => [49152, 49153, 49154]),
+  }
 }
 
 export const networkId = '1'.repeat(64) as NetworkId

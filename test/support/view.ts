@@ -1,6 +1,7 @@
 import type { Log } from '../../daemon/log.ts'
 import { createLog } from '../../daemon/log.ts'
 import type { View } from '../../daemon/view.ts'
+import type { IpamView } from '../../daemon/view-ipam.ts'
 
 const networkId = 'c0ffee'.padEnd(64, '0')
 const now = Date.now()
@@ -61,6 +62,32 @@ export function fakeView(changed: Partial<View> = {}): View {
     ],
     diff: async () => [],
     settle: async () => ({ changes: [], failed: [] }),
+    ipam: fakeIpamView(),
+    ...changed,
+  }
+}
+
+/** One pool with the endpoint's address, one that is reserved, and one that rests. */
+export function fakeIpamView(changed: Partial<IpamView> = {}): IpamView {
+  const place = { pool: '10.96.0.0-24', subnet: '10.96.0.0/24', network: 'web' }
+  const endpoint = { purpose: 'endpoint', since: now - 61_000, mac: '02:42:0a:60:00:02', endpoint: endpointId }
+  return {
+    pools: async () => [
+      {
+        ...{ id: place.pool, subnet: place.subnet, networkId, network: 'web', driver: 'weft-bridge' },
+        ...{ size: '254', free: '250', used: 2, kept: 2, reserved: 1, resting: 1, since: now - 3_600_000 },
+      },
+    ],
+    address: async address => ({
+      ...{ address, ...place, state: 'in use', lease: { ...endpoint, container: 'www' } },
+      chosenAt: now - 61_000,
+    }),
+    suspects: async () => [],
+    reserve: async ({ address, mac, note }) => ({
+      ...{ address, ...place, state: 'reserved' },
+      reservation: { since: now, ...(mac === undefined ? {} : { mac }), ...(note === undefined ? {} : { note }) },
+    }),
+    release: async ({ address }) => ({ address, ended: ['reservation'], usedBy: 'container www' }),
     ...changed,
   }
 }

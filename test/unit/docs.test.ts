@@ -5,6 +5,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { flagOf, settings, variableOf } from '../../daemon/settings.ts'
 import { bridgeEndpointLabels, bridgeLabels } from '../../drivers/bridge/options.ts'
+import { ipvlanLabels } from '../../drivers/ipvlan/index.ts'
+import { macvlanLabels } from '../../drivers/macvlan/index.ts'
 import { drivers } from '../../drivers/registry.ts'
 import { firewallPage } from '../../scripts/firewall-page.ts'
 import { methods } from '../../plugin-api/methods.ts'
@@ -85,7 +87,7 @@ test('README: the table of settings is the one in the code', () => {
   assert.equal(rows, wanted)
 })
 
-test('README: every driver has a row, and every option of weft-bridge', () => {
+test('README: every driver has a row, and every option', () => {
   const names = tableRows(section(read('README.md'), 'Drivers')).map(([name]) => bare(name))
   sameNames(
     names,
@@ -95,6 +97,15 @@ test('README: every driver has a row, and every option of weft-bridge', () => {
     tableRows(section(read('README.md'), 'Options of weft-bridge')).map(([name]) => bare(name)),
     [...bridgeLabels, ...bridgeEndpointLabels.filter(label => !bridgeLabels.includes(label))],
   )
+  for (const [driver, labels] of [
+    ['macvlan', macvlanLabels],
+    ['ipvlan', ipvlanLabels],
+  ] as const) {
+    sameNames(
+      tableRows(section(read('README.md'), `Options of weft-${driver}`)).map(([name]) => bare(name)),
+      labels,
+    )
+  }
 })
 
 test('firewall.md: is what the rules make of it', () => {
@@ -103,7 +114,8 @@ test('firewall.md: is what the rules make of it', () => {
 
 test('kernel.md: every sort of resource, both marks', () => {
   const text = read('docs/kernel.md')
-  const sorts = [...read('native/kernel/resource.ts').matchAll(/readonly type: '(\w+)'/g)].map(([, sort]) => sort ?? '')
+  const sources = ['resource.ts', 'links.ts'].map(name => read(`native/kernel/${name}`)).join('')
+  const sorts = [...sources.matchAll(/readonly type: '(\w+)'/g)].map(([, sort]) => sort ?? '')
   sameNames(
     tableRows(section(text, "What carries weft's mark")).map(([sort]) => bare(sort)),
     sorts,

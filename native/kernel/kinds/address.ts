@@ -1,13 +1,16 @@
-/** Addresses of bridges. Mark: weft's address protocol number, which rtnl sets and kernels from 5.18 on keep. */
+/** Addresses of bridges, and of links that weft made. Mark: weft's address protocol number, which rtnl sets and kernels from 5.18 on keep. */
 import { ADDRESS_PROTOCOL } from '../../rtnl/rtnl.ts'
 import type { Address, IfName } from '../resource.ts'
 import type { Kind } from './kind.ts'
+import { isMarked } from './link.ts'
 
 export const address: Kind<Address> = {
   async observe({ rtnl }, _wishes, links) {
-    const bridges = new Map(links.filter(({ kind }) => kind === 'bridge').map(({ index, name }) => [index, name]))
+    // The ends of pairs have none but what the kernel gives them, and there are many.
+    const able = links.filter(link => link.kind === 'bridge' || (isMarked(link) && link.kind !== 'veth'))
+    const names = new Map(able.map(({ index, name }) => [index, name]))
     return (await rtnl.addresses()).flatMap(({ linkIndex, cidr, protocol }) => {
-      const name = bridges.get(linkIndex)
+      const name = names.get(linkIndex)
       if (name === undefined) return []
       return [{ resource: { type: 'address', link: name as IfName, cidr }, foreign: protocol !== ADDRESS_PROTOCOL }]
     })

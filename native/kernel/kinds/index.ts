@@ -2,12 +2,16 @@
 import type { Resource } from '../resource.ts'
 import { legacyAccept } from './accept.ts'
 import { address } from './address.ts'
+import { child } from './child.ts'
+import { dummy } from './dummy.ts'
 import type { Kind } from './kind.ts'
 import { link } from './link.ts'
 import { port } from './port.ts'
+import { proxy } from './proxy.ts'
+import { route } from './route.ts'
 import { sysctl } from './sysctl.ts'
 
-export const kinds = { link, address, sysctl, port, legacyAccept } as const
+export const kinds = { link, child, dummy, address, route, proxy, sysctl, port, legacyAccept } as const
 
 /** A kind is only ever handed resources of its own sort: the one place where that is not in the types. */
 export function kindOf(resource: Resource): Kind<Resource> {
@@ -15,8 +19,16 @@ export function kindOf(resource: Resource): Kind<Resource> {
     case 'bridge':
     case 'veth':
       return link
+    case 'child':
+      return child
+    case 'dummy':
+      return dummy
     case 'address':
       return address
+    case 'route':
+      return route
+    case 'proxy':
+      return proxy
     case 'sysctl':
       return sysctl
     case 'port':

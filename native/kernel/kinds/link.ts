@@ -1,16 +1,27 @@
 /** Bridges and veth pairs. Mark: the link's alias begins with `weft `. */
 import type { LinkInfo } from '../../rtnl/link.ts'
 import type { Bridge, IfName, Observed, Veth } from '../resource.ts'
-import type { Kind } from './kind.ts'
+import type { Kind, Machine } from './kind.ts'
 
 const mark = 'weft '
+
+export function isMarked({ alias }: LinkInfo): boolean {
+  return alias?.startsWith(mark) ?? false
+}
+
+/** Only queued: the kernel takes 16-46 ms for a link alone, and little more for many. */
+export async function removeLink({ rtnl, onLost }: Machine, { name }: { readonly name: IfName }): Promise<void> {
+  rtnl.remove(name).catch((cause: unknown) => {
+    onLost(name, cause)
+  })
+}
 
 export const link: Kind<Bridge | Veth> = {
   async observe(_machine, wishes, links) {
     const adopted = new Set(wishes.flatMap(wish => (wish.type === 'bridge' && wish.adopted ? [wish.name] : [])))
     const names = new Map(links.map(({ index, name }) => [index, name]))
     return links.flatMap((info): readonly Observed[] => {
-      const foreign = !info.alias?.startsWith(mark)
+      const foreign = !isMarked(info)
       if (foreign && !adopted.has(info.name as IfName)) return []
       if (info.kind === 'bridge') return [{ resource: bridgeOf(info, adopted), foreign }]
       if (info.kind === 'veth') return [{ resource: vethOf(info, names), foreign }]
@@ -30,12 +41,9 @@ export const link: Kind<Bridge | Veth> = {
     else await machine.rtnl.change(name, { ...common, master: want.master, isolated: want.isolated, hairpin: true })
   },
 
-  /** Only queued: the kernel takes 16-46 ms for a link alone, and little more for many. */
-  async remove({ rtnl, onLost }, have) {
+  async remove(machine, have) {
     if (have.type === 'bridge' && have.adopted) return
-    rtnl.remove(have.name).catch((cause: unknown) => {
-      onLost(have.name, cause)
-    })
+    await removeLink(machine, have)
   },
 }
 

@@ -50,7 +50,11 @@ export function batchOf(changes: readonly Change[]): readonly NftOp[] {
         break
       case 'bridge':
       case 'veth':
+      case 'child':
+      case 'dummy':
       case 'address':
+      case 'route':
+      case 'proxy':
       case 'sysctl':
       case 'port':
         throw new TypeError(`${resource.type} is not of nftables`)

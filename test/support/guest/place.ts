@@ -15,8 +15,8 @@ export interface Guest {
 }
 
 /**
- * Wires 192.0.2.11 and fd00:2::11 (eth0) to a neighbour with 12, its way out. To be called once in a guest: there is no
- * tear-down, the guest is thrown away.
+ * Wires 192.0.2.11 and fd00:2::11 (eth0) to a neighbour with 12, its way out, unless a test file before has done so. There
+ * is no tear-down, the guest is thrown away.
  */
 export async function guest(): Promise<Guest> {
   if (!process.env[guestVariable]) throw new Error('this would change the machine itself: run it by scripts/test guest')
@@ -29,6 +29,7 @@ export async function guest(): Promise<Guest> {
   const client = { ip4: '192.0.2.12', ip6: 'fd00:2::12' }
   const inside = ['ip', 'netns', 'exec', 'client']
   await host.sh(`
+    [ ! -e /run/netns/client ] || exit 0
     ip netns add client
     ip link add eth0 type veth peer name eth0 netns client
     ip link set eth0 up

@@ -8,7 +8,7 @@ import { createMetrics } from '../../../daemon/metrics.ts'
 import type { View } from '../../../daemon/view.ts'
 import { UserError } from '../../../plugin-api/answer.ts'
 import { directory } from '../../support/directory.ts'
-import { fakeView, recordedLog } from '../../support/view.ts'
+import { fakeIpamView, fakeView, recordedLog } from '../../support/view.ts'
 
 interface Answer {
   readonly status: number | undefined
@@ -110,6 +110,35 @@ test('admin: settle passes the wish for force on, and wants a boolean', async ()
   assert.equal([wrong.status, wrong.text], [400, '{"error":"force: expected true or false"}'])
   assert.is((await admin.ask('POST', '/v1/settle', '{')).status, 400)
   assert.equal(wishes, [false, true])
+})
+
+test('admin: ipam: pools, an address, suspects; wishes are read strictly', async () => {
+  const wishes: unknown[] = []
+  const plain = fakeIpamView()
+  const ipam = fakeIpamView({
+    reserve: wish => (wishes.push(wish), plain.reserve(wish)),
+    release: wish => (wishes.push(wish), plain.release(wish)),
+  })
+  await using admin = await served({ ipam })
+  assert.equal(JSON.parse((await admin.ask('GET', '/v1/ipam/pools')).text), await plain.pools())
+  assert.equal(JSON.parse((await admin.ask('GET', '/v1/ipam/suspects')).text), [])
+  const { text } = await admin.ask('GET', '/v1/ipam/addresses/fd00%3A%3A2')
+  assert.is((JSON.parse(text) as { address: string }).address, 'fd00::2')
+  const wish = { where: 'web', address: '10.96.0.9', note: 'printer' }
+  assert.is((await admin.ask('POST', '/v1/ipam/reserve', JSON.stringify(wish))).status, 200)
+  assert.is((await admin.ask('POST', '/v1/ipam/release', '{"address":"10.96.0.9"}')).status, 200)
+  assert.equal(wishes, [wish, { address: '10.96.0.9', force: false }])
+  for (const [path, body, error] of [
+    ['reserve', '{"where":"web"}', 'address: expected a text'],
+    ['reserve', '{"where":1,"address":"10.96.0.9"}', 'where: expected a text'],
+    ['release', '{"address":"10.96.0.9","force":1}', 'force: expected true or false'],
+    ['release', '[', 'the body is not JSON'],
+    ['release', '', 'expected an object'],
+  ] as const) {
+    const answer = await admin.ask('POST', `/v1/ipam/${path}`, body)
+    assert.equal([answer.status, answer.text], [400, JSON.stringify({ error })], body)
+  }
+  assert.is(wishes.length, 2)
 })
 
 test('admin: healthz tells that the process lives, readyz that it serves', async () => {

@@ -1,8 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { commands } from '../../../daemon/commands/index.ts'
+import { commands, groups } from '../../../daemon/commands/index.ts'
+import type { CommandOptions } from '../../../daemon/commands/command.ts'
 import type { DiffRow, View } from '../../../daemon/view.ts'
-import { endpointId, fakeView, networkId } from '../../support/view.ts'
+import { endpointId, fakeIpamView, fakeView, networkId } from '../../support/view.ts'
 
 /** The commands over a view: what they print and return. The way through the socket is cli.test.ts. */
 function over(changed: Partial<View> = {}) {
@@ -13,18 +14,32 @@ function over(changed: Partial<View> = {}) {
     '/v1/endpoints': () => view.endpoints(),
     '/v1/ports': () => view.ports(),
     '/v1/diff': () => view.diff(),
+    '/v1/ipam/pools': () => view.ipam.pools(),
+    '/v1/ipam/suspects': () => view.ipam.suspects(),
   }
+  const addresses = '/v1/ipam/addresses/'
   return {
-    async run(name: string, options: { readonly json?: boolean; readonly force?: boolean } = {}) {
+    /** `ipam show` is a command of a group. */
+    async run(name: string, options: CommandOptions & { readonly json?: boolean } = {}, ...words: readonly string[]) {
       let out = ''
-      const command = await commands[name]?.load()
+      const [group = '', inner = ''] = name.split(' ')
+      const command = await (groups[group]?.commands[inner] ?? commands[name])?.load()
       const status = await command?.run(
         {
           json: options.json ?? false,
           print: text => (out += `${text}\n`),
-          admin: { get: async path => (await answers[path]()) as never, settle: wish => view.settle(wish) },
+          admin: {
+            get: async path =>
+              (path.startsWith(addresses)
+                ? await view.ipam.address(decodeURIComponent(path.slice(addresses.length)))
+                : await answers[path as keyof typeof answers]()) as never,
+            settle: wish => view.settle(wish),
+            reserve: wish => view.ipam.reserve(wish),
+            release: wish => view.ipam.release(wish),
+          },
         },
         options,
+        ...words,
       )
       return { status, out }
     },
@@ -57,7 +72,7 @@ test('weft networks, endpoints, ports: aligned tables with short ids', async () 
   assert.is(
     (await running.run('networks')).out,
     [
-      'NETWORK       NAME  DRIVER  SUBNETS                  GATEWAYS   INTERNAL  BRIDGE         ENDPOINTS',
+      'NETWORK       NAME  DRIVER  SUBNETS                  GATEWAYS   INTERNAL  LINK           ENDPOINTS',
       'c0ffee000000  web   bridge  10.96.0.0/24, fd00::/64  10.96.0.1  no        wbk3fq7w2m4xa  1',
       '',
     ].join('\n'),
@@ -121,6 +136,68 @@ test('weft settle: tells what was changed, and fails when the kernel refused som
   assert.is(refused.status, 1)
   assert.match(refused.out, 'failed: bridge wbx: EPERM')
   assert.equal(wishes, [false, true])
+})
+
+test('weft ipam ls: pools, and how full they are', async () => {
+  assert.is(
+    (await over().run('ipam ls')).out,
+    [
+      'POOL          RANGE  NETWORK  DRIVER       USED  KEPT  RESTING  FREE  FOR',
+      '10.96.0.0/24  -      web      weft-bridge  2     2     1        250   1 h',
+      '',
+    ].join('\n'),
+  )
+  const empty = over({ ipam: fakeIpamView({ pools: async () => [] }) })
+  assert.match((await empty.run('ipam ls')).out, /^no pools yet: /)
+})
+
+test('weft ipam show: who has an address, since when, and what is kept of it', async () => {
+  const { status, out } = await over().run('ipam show', {}, '10.96.0.2')
+  assert.is(status, 0)
+  assert.match(out, /^address +10\.96\.0\.2$/m)
+  assert.match(out, /^network +web$/m)
+  assert.match(out, /^state +in use$/m)
+  assert.match(out, /^held +container www, endpoint decade000000, for 1 min/m)
+  assert.match(out, /^chosen +asked for by name 1 min/m)
+  assert.is(
+    (JSON.parse((await over().run('ipam show', { json: true }, 'fd00::2')).out) as object as { address: string })
+      .address,
+    'fd00::2',
+  )
+})
+
+test('weft ipam check: exit status 1 when something does not fit, with the reason', async () => {
+  assert.equal(await over().run('ipam check'), { status: 0, out: 'leases, endpoints and engine agree\n' })
+  const suspects = async () => [
+    { pool: '10.96.0.0-24', network: 'web', address: '10.96.0.9', reason: 'no endpoint has it' },
+    { pool: '10.97.0.0-24', reason: 'no network uses this pool' },
+  ]
+  const { status, out } = await over({ ipam: fakeIpamView({ suspects }) }).run('ipam check')
+  assert.is(status, 1)
+  assert.match(out, /^10\.96\.0\.9 +10\.96\.0\.0-24 +web +no endpoint has it$/m)
+  assert.match(out, /^- +10\.97\.0\.0-24 +- +no network uses this pool$/m)
+})
+
+test('weft ipam reserve and release: pass on what was asked, and tell what came of it', async () => {
+  const wishes: unknown[] = []
+  const plain = fakeIpamView()
+  const running = over({
+    ipam: fakeIpamView({
+      reserve: wish => (wishes.push(wish), plain.reserve(wish)),
+      release: wish => (wishes.push(wish), plain.release(wish)),
+    }),
+  })
+  const reserved = await running.run('ipam reserve', { mac: '02:42:00:00:00:09', note: 'printer' }, 'web', '10.96.0.9')
+  assert.match(reserved.out, /^reserved +for 02:42:00:00:00:09, for 0 s$/m)
+  assert.match(reserved.out, /^note +printer$/m)
+  const released = await running.run('ipam release', { force: true }, '10.96.0.9')
+  assert.is(released.out, 'ended of 10.96.0.9: its reservation\ncontainer www goes on using it\n')
+  await running.run('ipam release', {}, '10.96.0.9')
+  assert.equal(wishes, [
+    { where: 'web', address: '10.96.0.9', mac: '02:42:00:00:00:09', note: 'printer' },
+    { address: '10.96.0.9', force: true },
+    { address: '10.96.0.9', force: false },
+  ])
 })
 
 test.run()

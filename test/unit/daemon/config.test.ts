@@ -38,6 +38,7 @@ test('config: the defaults', () => {
     publishAddress: undefined,
     tableOwner: 'auto',
     defaultPools: [{ base: '10.64.0.0/11', size: 24 }],
+    addressRestSeconds: 60,
   })
 })
 

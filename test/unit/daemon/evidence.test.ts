@@ -5,6 +5,7 @@ import { ifName } from '../../../drivers/names.ts'
 import type { LeaseEntry, PoolEntry } from '../../../ipam/records.ts'
 import type { Cidr, Ip } from '../../../native/value/ip.ts'
 import type { EndpointId, NetworkId, PoolId } from '../../../plugin-api/ids.ts'
+import { facts as lanFacts } from '../../support/child.ts'
 import { scene, type Scene } from '../../support/evidence.ts'
 import { createEndpoint, createNetwork, endpointId, networkId, pool as subnet, rejects } from '../../support/house.ts'
 
@@ -50,6 +51,41 @@ test('evidence: a joined endpoint lives as long as its link', () =>
     await here.watch.lookAtLinks()
     assert.is(count(here), 0)
   }))
+
+const lan = { driver: 'macvlan', facts: { links: lanFacts.links } }
+
+async function joinedOnLan({ handlers }: Scene): Promise<void> {
+  await handlers.createNetwork(createNetwork({ generic: { parent: 'eth0' } }))
+  await handlers.createEndpoint(createEndpoint())
+  await handlers.join({ ...ids, SandboxKey: '/run/docker/netns/x', Options: {} })
+}
+
+test('evidence: a link that went to a container and whose namespace is nowhere: the engine decides', () =>
+  scene(async here => {
+    await joinedOnLan(here)
+    here.listed = { [networkId]: [endpointId] }
+    await here.watch.lookAtLinks()
+    await here.pass(30)
+    assert.is(count(here), 1)
+    here.listed = { [networkId]: [] }
+    await here.pass(2)
+    assert.is(count(here), 1, 'one look is no evidence')
+    await here.pass(2)
+    assert.is(count(here), 0)
+  }, lan))
+
+test('evidence: a link that nobody fetched for a minute, and without a namespace, is dead', () =>
+  scene(async here => {
+    await joinedOnLan(here)
+    here.links.add(ifName('wc', endpointId))
+    here.listed = { [networkId]: [endpointId] }
+    await here.pass(58)
+    await here.watch.lookAtLinks()
+    assert.is(count(here), 1)
+    await here.pass(2)
+    await here.watch.lookAtLinks()
+    assert.is(count(here), 0)
+  }, lan))
 
 test('evidence: a link that is back when the turn comes keeps its endpoint', () =>
   scene(async here => {

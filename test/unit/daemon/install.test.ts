@@ -43,6 +43,8 @@ async function machine(options: { readonly systemd?: boolean; readonly live?: bo
 const stopped: Admin = {
   get: () => Promise.reject(new UserError('NOT_RUNNING', 'weftd is not running')),
   settle: () => Promise.reject(new UserError('NOT_RUNNING', 'weftd is not running')),
+  reserve: () => Promise.reject(new UserError('NOT_RUNNING', 'weftd is not running')),
+  release: () => Promise.reject(new UserError('NOT_RUNNING', 'weftd is not running')),
 }
 
 function removal(changed: Partial<Removal> = {}): Removal {

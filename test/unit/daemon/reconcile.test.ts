@@ -8,6 +8,7 @@ import {
   describe,
   keyOf,
   type Bridge,
+  type Child,
   type Element,
   type IfName,
   type Resource,
@@ -76,7 +77,7 @@ async function assertAsWished(kernel: FakeKernel, reconciler: Reconciler): Promi
   for (const want of wishes) {
     const have = there.get(keyOf(want))
     // What was given to a container and is gone is not made again.
-    if (have === undefined && want.type === 'veth' && want.handed) continue
+    if (have === undefined && (want.type === 'veth' || want.type === 'child') && want.handed) continue
     assert.ok(have && compare(want, have) === 'same', `${describe(want)}: ${have ? describe(have) : 'missing'}`)
   }
   const surplus = [...there.keys()].filter(key => !wishes.some(want => keyOf(want) === key))
@@ -91,9 +92,16 @@ async function meddle(kernel: FakeKernel, reconciler: Reconciler, chance: Random
     kernel.put(bridge(`wb${Math.floor(chance() * 5)}`, 1400))
     return
   }
+  if (chance() < 0.1) {
+    kernel.lose('eth0')
+    // As long as it is away, what stands on it cannot be made.
+    if (chance() < 0.5) await settle(reconciler)
+    kernel.restore('eth0')
+    return
+  }
   const victim = pick(chance, seen)
   if (chance() < 0.6) kernel.drop(keyOf(victim))
-  else if (victim.type === 'bridge' || victim.type === 'veth') kernel.put({ ...victim, mtu: 9000 })
+  else if ('alias' in victim) kernel.put({ ...victim, mtu: 9000 })
   else if (victim.type === 'element' && victim.value !== undefined) kernel.put({ ...victim, value: 'another' })
   else if (victim.type === 'sysctl') kernel.put({ ...victim, value: '7' })
   else if (victim.type === 'ruleset') kernel.put({ ...victim, digest: 'another' })
@@ -116,12 +124,14 @@ function planFor(owner: string, chance: Random): readonly Resource[] {
       bridge(name, pick(chance, [1400, 1500])),
       ...some({ type: 'address', link: name, cidr: pick(chance, ['10.0.0.1/24', '10.0.1.1/24']) as Cidr }),
       { type: 'sysctl', key: `net/ipv4/conf/${name}/route_localnet`, value: '1' },
+      ...shimOf(network, pick(chance, ['bridge', 'private'])),
     ]
   }
   const port = pick(chance, [80, 81, 82])
   const target = pick(chance, ['10.0.0.2 . 80', '10.0.0.3 . 80'])
   return [
     veth(`wv-${network}${endpoint}`, `wb-${network}`, chance() < 0.5),
+    ...some(macvlan(`wm-${network}${endpoint}`, chance() < 0.5)),
     ...some({ type: 'port', protocol: 'tcp', address: '0.0.0.0' as Ip, port }),
     ...some(element('pub4any', `tcp . ${port}-${network}${endpoint}`, target)),
   ]
@@ -199,6 +209,17 @@ function veth(name: string, master: string, handed: boolean): Veth {
   const peer = { name: name.replace('wv', 'wc') as IfName, mac }
   const names = { name: name as IfName, master: master as IfName, peer }
   return { type: 'veth', ...names, mac, isolated: false, handed, alias: `weft endpoint ${name}` }
+}
+
+function macvlan(name: string, handed: boolean): Child {
+  const names = { name: name as IfName, parent: 'eth0' as IfName, alias: `weft endpoint ${name}` }
+  return { type: 'child', kind: 'macvlan', mode: 'bridge', mtu: 1500, handed, ...names }
+}
+
+function shimOf(network: string, mode: 'bridge' | 'private'): readonly Resource[] {
+  const shim: Child = { ...macvlan(`ws-${network}`, false), mode } as Child
+  const destination = `10.1.0.${network.codePointAt(0) ?? 0}/32` as Cidr
+  return [shim, { type: 'route', destination, link: shim.name }]
 }
 
 function element(set: string, key: string, value?: string): Element {

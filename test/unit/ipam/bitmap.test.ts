@@ -76,8 +76,31 @@ test('bitmap: a released offset rests until the cursor has gone round', () => {
   assert.is(take(), 3)
 })
 
+test('bitmap: the largest window costs what is taken in it', () => {
+  const bitmap = new Bitmap(maxWindow)
+  const before = process.memoryUsage().arrayBuffers
+  for (const offset of [0, 2 ** 31 + 3, 2 ** 40, maxWindow - 1]) {
+    assert.is(bitmap.has(offset), false)
+    assert.is(bitmap.set(offset), true)
+    assert.is(bitmap.has(offset), true)
+    assert.is(bitmap.firstFree(offset, offset + 1), undefined)
+  }
+  assert.is(bitmap.firstFree(2 ** 31 + 3), 2 ** 31 + 4)
+  bitmap.resumeAfter(maxWindow - 2)
+  assert.is(bitmap.nextFree(), 1, 'goes round at the end')
+  // A million addresses that come and go.
+  for (let count = 0; count < 1_000_000; count += 1) {
+    const offset = bitmap.nextFree() ?? -1
+    bitmap.set(offset)
+    bitmap.clear(offset)
+  }
+  assert.is(bitmap.taken, 4)
+  const bytes = process.memoryUsage().arrayBuffers - before
+  assert.ok(bytes < 1_000_000, `${bytes} bytes`)
+})
+
 test('bitmap: offsets and sizes out of bounds are bugs', () => {
-  for (const size of [0, -1, 1.5, Number.NaN, maxWindow + 1]) assert.throws(() => new Bitmap(size), /no window of/)
+  for (const size of [0, -1, 1.5, Number.NaN, maxWindow + 2]) assert.throws(() => new Bitmap(size), /no window of/)
   const bitmap = new Bitmap(10)
   for (const offset of [-1, 10, Number.NaN]) {
     assert.throws(() => bitmap.set(offset), /is not below 10/)
@@ -90,13 +113,14 @@ test('bitmap: offsets and sizes out of bounds are bugs', () => {
 })
 
 test('bitmap: a full /8 needs at most 4 MB, and its only hole is found', () => {
+  const full = 2 ** 24
   const before = process.memoryUsage().arrayBuffers
-  const bitmap = new Bitmap(maxWindow)
+  const bitmap = new Bitmap(full)
   const started = performance.now()
   for (let count = 0; count < 1_000_000; count += 1) bitmap.set(bitmap.nextFree() ?? -1)
   console.log(`1,000,000 allocations: ${(performance.now() - started).toFixed(0)} ms`)
-  for (let offset = 1_000_000; offset < maxWindow; offset += 1) bitmap.set(offset)
-  assert.is(bitmap.taken, maxWindow)
+  for (let offset = 1_000_000; offset < full; offset += 1) bitmap.set(offset)
+  assert.is(bitmap.taken, full)
   assert.is(bitmap.nextFree(), undefined)
   bitmap.clear(12_345_678)
   bitmap.resumeAfter(12_345_678)

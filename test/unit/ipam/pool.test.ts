@@ -1,7 +1,9 @@
-import type { PoolRecord } from '../../../ipam/records.ts'
+import type { Lease, PoolRecord } from '../../../ipam/records.ts'
 import type { Cidr, Ip } from '../../../native/value/ip.ts'
+import type { Mac } from '../../../native/value/mac.ts'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { remembered } from '../../../ipam/past.ts'
 import { Pool } from '../../../ipam/pool.ts'
 import { poolIdOf } from '../../../ipam/records.ts'
 import { contains, familyOf, ipFromBigint, parseCidr, parseIp, rangeOf } from '../../../native/value/ip.ts'
@@ -20,14 +22,33 @@ function poolOf(subnetText: string, rangeText?: string): Pool {
     session: 0,
     at: 1,
   }
-  return new Pool(poolIdOf(subnet, range), record)
+  return new Pool(poolIdOf(subnet, range), record, restMs)
+}
+
+/** An address rests so long. */
+const restMs = 1000
+/** Before every rest. */
+const now = 0
+
+function grant(pool: Pool, address: Ip, lease: Lease): void {
+  pool.put({ sort: 'lease', address, value: lease })
+}
+
+function revoke(pool: Pool, address: Ip): void {
+  pool.put({ sort: 'lease', address, value: undefined })
+}
+
+/** An endpoint with this MAC let go of the address. */
+function rest(pool: Pool, address: Ip, endedAt: number, mac?: Mac): void {
+  revoke(pool, address)
+  pool.put({ sort: 'past', address, value: { endedAt, ...(mac === undefined ? {} : { mac }) } })
 }
 
 /** Takes what comes next, until nothing is left or `count` were taken. */
 function take(pool: Pool, count: number): Ip[] {
   const taken: Ip[] = []
-  for (let address = pool.choose('endpoint'); address !== undefined; address = pool.choose('endpoint')) {
-    pool.grant(address, { purpose: 'endpoint', at: taken.length })
+  for (let address = pool.choose('endpoint', now); address !== undefined; address = pool.choose('endpoint', now)) {
+    grant(pool, address, { purpose: 'endpoint', at: taken.length })
     taken.push(address)
     if (taken.length === count) break
   }
@@ -54,8 +75,8 @@ for (const [subnet, range, expected] of whole) {
   test(`pool ${subnet}${range ? ` in ${range}` : ''}: hands out every address once, and no other`, () => {
     const pool = poolOf(subnet, range)
     assert.equal(take(pool, all), expected)
-    assert.is(pool.choose('gateway'), undefined)
-    for (const address of expected) pool.revoke(address as Ip)
+    assert.is(pool.choose('gateway', now), undefined)
+    for (const address of expected) revoke(pool, address as Ip)
     assert.equal(take(pool, all), expected, 'and again after they were given back')
   })
 }
@@ -63,29 +84,29 @@ for (const [subnet, range, expected] of whole) {
 test('pool: a gateway is the first free address, and does not move what comes next', () => {
   const pool = poolOf('10.0.0.0/24')
   assert.equal(take(pool, 3), ['10.0.0.1', '10.0.0.2', '10.0.0.3'])
-  pool.revoke(ip('10.0.0.1'))
-  pool.revoke(ip('10.0.0.2'))
-  assert.is(pool.choose('gateway'), '10.0.0.1')
-  pool.grant(ip('10.0.0.1'), { purpose: 'gateway', at: 9 })
-  assert.is(pool.choose('gateway'), '10.0.0.1', 'a pool has one gateway')
+  revoke(pool, ip('10.0.0.1'))
+  revoke(pool, ip('10.0.0.2'))
+  assert.is(pool.choose('gateway', now), '10.0.0.1')
+  grant(pool, ip('10.0.0.1'), { purpose: 'gateway', at: 9 })
+  assert.is(pool.choose('gateway', now), '10.0.0.1', 'a pool has one gateway')
   assert.equal(take(pool, 1), ['10.0.0.4'])
 })
 
 test('pool: a given-back address is not the next one', () => {
   const pool = poolOf('fd00::/120')
   const [first] = take(pool, 1)
-  if (first) pool.revoke(first)
+  if (first) revoke(pool, first)
   assert.equal(take(pool, 1), ['fd00::2'])
 })
 
-test('pool: addresses next to a /64 as far as its window, and others by name', () => {
+test('pool: addresses of a /64 one after the other, and far ones by name', () => {
   const pool = poolOf('fd00::/64')
   const far = ip('fd00::8000:0:0:1')
   assert.is(pool.obstacle(far), undefined)
-  pool.grant(far, { purpose: 'reserved', at: 1 })
+  grant(pool, far, { purpose: 'reserved', at: 1 })
   assert.is(pool.obstacle(far), 'leased')
   assert.equal(take(pool, 2), ['fd00::1', 'fd00::2'])
-  pool.revoke(far)
+  revoke(pool, far)
   assert.is(pool.obstacle(far), undefined)
   assert.is(pool.withLength(far), 'fd00::8000:0:0:1/64')
 })
@@ -109,22 +130,111 @@ for (const [subnet, address, expected] of obstacles) {
     assert.is(pool.obstacle(ip(address)), expected)
     if (expected !== undefined)
       assert.throws(() => {
-        pool.grant(ip(address), { purpose: 'endpoint', at: 1 })
+        grant(pool, ip(address), { purpose: 'endpoint', at: 1 })
       }, expected)
   })
 }
 
 test('pool: granting twice is a bug, giving back twice is not', () => {
   const pool = poolOf('10.0.0.0/24')
-  pool.grant(ip('10.0.0.9'), { purpose: 'endpoint', at: 1 })
+  grant(pool, ip('10.0.0.9'), { purpose: 'endpoint', at: 1 })
   assert.throws(() => {
-    pool.grant(ip('10.0.0.9'), { purpose: 'endpoint', at: 2 })
+    grant(pool, ip('10.0.0.9'), { purpose: 'endpoint', at: 2 })
   }, /leased/)
-  pool.revoke(ip('10.0.0.9'))
-  pool.revoke(ip('10.0.0.9'))
-  pool.revoke(ip('10.0.0.0'))
+  revoke(pool, ip('10.0.0.9'))
+  revoke(pool, ip('10.0.0.9'))
+  revoke(pool, ip('10.0.0.0'))
   assert.is(pool.obstacle(ip('10.0.0.0')), 'network address', 'a special address is not freed')
 })
+
+test('pool: an address rests before it is the next one, unless there is no other', () => {
+  const pool = poolOf('10.0.0.0/29')
+  assert.equal(take(pool, 6), ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5', '10.0.0.6'])
+  rest(pool, ip('10.0.0.5'), 100)
+  rest(pool, ip('10.0.0.2'), 200)
+  revoke(pool, ip('10.0.0.4'))
+  assert.equal(pool.usage(200), { size: 6n, free: 3n, leased: 3, chosen: 0, reserved: 0, resting: 2 })
+  assert.is(pool.choose('endpoint', 200), '10.0.0.4', 'one that does not rest')
+  grant(pool, ip('10.0.0.4'), { purpose: 'endpoint', at: 9 })
+  assert.is(pool.choose('endpoint', 200), '10.0.0.5', 'the one that rests longest')
+  assert.is(pool.choose('gateway', 200), '10.0.0.5')
+  assert.is(pool.restsUntil(ip('10.0.0.2'), 1199), 1200)
+  assert.is(pool.restsUntil(ip('10.0.0.2'), 1200), undefined)
+  assert.is(pool.choose('endpoint', 1200), '10.0.0.5', 'in their order again')
+  assert.is(pool.usage(1200).resting, 0)
+})
+
+test('pool: who had an address gets it again, by its MAC', () => {
+  const pool = poolOf('10.0.0.0/24')
+  take(pool, 9)
+  rest(pool, ip('10.0.0.3'), 1, mac(3))
+  rest(pool, ip('10.0.0.4'), 1, mac(4))
+  assert.is(pool.choose('endpoint', 5, mac(3)), '10.0.0.3')
+  assert.is(pool.choose('endpoint', 5_000_000, mac(3)), '10.0.0.3', 'however long ago')
+  assert.is(pool.choose('endpoint', 5, mac(9)), '10.0.0.10')
+  pool.put({ sort: 'past', address: ip('10.0.0.3'), value: undefined })
+  grant(pool, ip('10.0.0.3'), { purpose: 'endpoint', at: 1 })
+  assert.is.not(pool.choose('endpoint', 5, mac(3)), '10.0.0.3', 'somebody else has it')
+  rest(pool, ip('10.0.0.5'), 2, mac(4))
+  assert.is(pool.choose('endpoint', 5, mac(4)), '10.0.0.5', 'the one that it had last')
+})
+
+test('pool: what was chosen once is for nobody who names none, also in a full pool', () => {
+  const pool = poolOf('10.0.0.0/29')
+  pool.put({ sort: 'chosen', address: ip('10.0.0.3'), value: { at: 1 } })
+  rest(pool, ip('10.0.0.3'), 1, mac(3))
+  assert.is.not(pool.choose('endpoint', 5, mac(3)), '10.0.0.3')
+  assert.equal(take(pool, all), ['10.0.0.2', '10.0.0.4', '10.0.0.5', '10.0.0.6', '10.0.0.1'])
+  assert.is(pool.obstacle(ip('10.0.0.3')), undefined, 'by name')
+  assert.equal(pool.usage(now), { size: 6n, free: 0n, leased: 5, chosen: 1, reserved: 0, resting: 0 })
+  pool.put({ sort: 'chosen', address: ip('10.0.0.3'), value: undefined })
+  assert.is(pool.choose('endpoint', 5), '10.0.0.3')
+})
+
+test('pool: a reservation is for its MAC, or for whoever names it', () => {
+  const pool = poolOf('10.0.0.0/29', '10.0.0.0/30')
+  pool.put({ sort: 'reservation', address: ip('10.0.0.6'), value: { mac: mac(6), at: 1 } })
+  pool.put({ sort: 'reservation', address: ip('10.0.0.2'), value: { at: 1 } })
+  assert.is(pool.choose('endpoint', now, mac(6)), '10.0.0.6', 'also outside of the range')
+  assert.equal(
+    [6, 7].map(number => pool.obstacle(ip('10.0.0.6'), mac(number))),
+    [undefined, 'reserved'],
+  )
+  assert.equal([pool.obstacle(ip('10.0.0.6')), pool.obstacle(ip('10.0.0.2'))], ['reserved', undefined])
+  assert.throws(() => {
+    grant(pool, ip('10.0.0.6'), { purpose: 'endpoint', mac: mac(7), at: 1 })
+  }, 'reserved')
+  assert.equal(take(pool, all), ['10.0.0.1', '10.0.0.3'])
+  grant(pool, ip('10.0.0.6'), { purpose: 'endpoint', mac: mac(6), at: 1 })
+  assert.is(pool.choose('endpoint', now, mac(6)), undefined, 'it has it already')
+  assert.equal(pool.usage(now), { size: 3n, free: 0n, leased: 3, chosen: 0, reserved: 1, resting: 0 })
+})
+
+test('pool: only so many past leases are remembered', () => {
+  const pool = poolOf('10.0.0.0/16')
+  const addresses = take(pool, remembered + 2)
+  for (const [index, address] of addresses.entries()) {
+    for (const old of pool.surplusPast) pool.put({ sort: 'past', address: old, value: undefined })
+    rest(pool, address, index, mac(index))
+  }
+  assert.is(pool.past.size, remembered)
+  assert.is(pool.choose('endpoint', 0, mac(2)), addresses[2])
+  assert.is.not(pool.choose('endpoint', 0, mac(1)), addresses[1])
+})
+
+for (const [subnet, size] of [
+  ['128.0.0.0/1', 2n ** 31n - 2n],
+  ['fd00::/8', 2n ** 120n - 1n],
+  ['::/1', 2n ** 127n - 1n],
+  ['fd00::7/128', 1n],
+] as const) {
+  test(`pool ${subnet}: knows its size`, () => {
+    const pool = poolOf(subnet)
+    const [first] = take(pool, 1)
+    assert.equal(pool.usage(now), { size, free: size - 1n, leased: 1, chosen: 0, reserved: 0, resting: 0 })
+    assert.ok(first && contains(cidr(subnet), first))
+  })
+}
 
 for (const [subnet, range] of [
   ['10.20.0.0/22'],
@@ -144,31 +254,35 @@ for (const [subnet, range] of [
       const where = `seed ${seed}, step ${step}`
       const wish = random() % 8
       if (wish < 3) {
-        const address = pool.choose(wish === 0 ? 'gateway' : 'endpoint')
+        const address = pool.choose(wish === 0 ? 'gateway' : 'endpoint', now)
         if (address === undefined) continue
         assert.not(held.has(address), `${where}: ${address} twice`)
         assert.ok(contains(pool.record.range ?? pool.record.subnet, address), `${where}: ${address} outside`)
-        pool.grant(address, { purpose: 'endpoint', at: step })
+        grant(pool, address, { purpose: 'endpoint', at: step })
         held.add(address)
       } else if (wish < 5) {
         const address = near()
         const obstacle = pool.obstacle(address)
         assert.is(obstacle === 'leased', held.has(address), where)
         if (obstacle !== undefined) continue
-        pool.grant(address, { purpose: 'reserved', at: step })
+        grant(pool, address, { purpose: 'reserved', at: step })
         held.add(address)
       } else {
         const address = random() % 2 === 0 ? near() : [...held].at(random() % Math.max(1, held.size))
         if (address === undefined) continue
-        pool.revoke(address)
+        revoke(pool, address)
         held.delete(address)
       }
       assert.is(pool.leases.size, held.size, where)
     }
     const left = take(pool, 3000)
     assert.is(new Set([...left, ...held]).size, left.length + held.size, 'no address twice')
-    if (bounds.last - bounds.first < 2000n) assert.is(pool.choose('endpoint'), undefined)
+    if (bounds.last - bounds.first < 2000n) assert.is(pool.choose('endpoint', now), undefined)
   })
+}
+
+function mac(number: number): Mac {
+  return `02:42:00:00:${(number >> 8).toString(16).padStart(2, '0')}:${(number & 255).toString(16).padStart(2, '0')}` as Mac
 }
 
 function cidr(text: string): Cidr {

@@ -29,6 +29,7 @@ const table = c.attrs({
   items: [19, c.list(1, inner)],
   numbers: [20, c.list(3, c.be32)],
   peer: [21, c.prefixed(head, vxlan)],
+  mode: [22, c.named(c.u16, { bridge: 4, private: 1 })],
 })
 type Value = c.Infer<typeof table>
 
@@ -57,6 +58,7 @@ const cases: { name: string; value: Value; hex: string }[] = [
   },
   { name: 'either family, 4 bytes', value: { ip: '10.0.0.1' as Ip }, hex: '08000f00 0a000001' },
   { name: 'either family, 16 bytes', value: { ip: '::1' as Ip }, hex: '14000f00 00000000 00000000 00000000 00000001' },
+  { name: 'a number with a name', value: { mode: 'bridge' }, hex: '06001600 04000000' },
   { name: 'a MAC', value: { mac: '02:42:ac:11:00:02' as Mac }, hex: '0a001000 0242ac11 00020000' },
   {
     name: 'a nested table is marked, and chosen by its sibling',
@@ -171,6 +173,11 @@ test('attributeAt: names the attribute of an extended ack, also below others', (
   assert.is(c.attributeAt(getlink, sent, 60), 'info.data.port')
   assert.is(c.attributeAt(getlink, sent, 4), undefined)
   assert.is(c.attributeAt(getlink, sent, 4000), undefined)
+})
+
+test('codec: a number without a name is nothing on reading, a name without a number an error', () => {
+  assert.is(table.decode(Buffer.from('0600160009000000', 'hex')).mode, undefined)
+  assert.throws(() => table.encode({ mode: 'vepa' as never }), /no number for vepa/)
 })
 
 test.run()

@@ -82,12 +82,13 @@ test('endpoint options: ports, and what the user gave the driver', () => {
     ],
     exposedPorts: [{ Proto: 17, Port: 53 }],
     dnsServers: ['192.0.2.1'],
+    isMacChosen: true,
     driver: { k1: 'v1', flag: '' },
   })
 })
 
 test('endpoint options: absent lists are empty ones', () => {
-  const none = { ports: [], exposedPorts: [], dnsServers: [], driver: {} }
+  const none = { ports: [], exposedPorts: [], dnsServers: [], isMacChosen: false, driver: {} }
   assert.equal(endpointOptions('Join', {}), none)
   assert.equal(endpointOptions('Join', { [portmap]: null }), none)
 })

@@ -40,6 +40,11 @@ const evidence: Readonly<
     of(steps, 'RequestAddress').some(step => step.request?.['Options'] === null && step.request['Address'] !== ''),
   'sandbox-comes-later': (_steps, _engine, lines) =>
     lines.some(line => line.includes('"sandboxKeyAtJoin":{"exists":false')),
+  'on-link-default-is-no-gateway': steps => {
+    const onLink = of(steps, 'Join').filter(step => JSON.stringify(step.response).includes('"RouteType":1'))
+    const asked = of(steps, 'ProgramExternalConnectivity').map(step => step.request?.['EndpointID'])
+    return onLink.length > 0 && !onLink.some(step => asked.includes(step.request?.['EndpointID']))
+  },
   'error-field-of-ipam': steps => steps.some(step => JSON.stringify(step.response).startsWith('{"Error":')),
 }
 

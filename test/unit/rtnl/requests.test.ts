@@ -98,6 +98,17 @@ const cases: { name: string; request: Request | undefined; hex: string }[] = [
     hex: '30000000 1c000105 00000000 00000000 02000000 02000000 80000000 08000100 0a090009 0a000200 02000000 000a0000',
   },
   {
+    name: 'an address that the host answers for, as `ip neigh add proxy` sets it',
+    request: neighbour({ op: 'set', type: 'proxy', linkIndex: 3, address: '10.0.0.2' as Ip }),
+    hex: '2c000000 1c000105 00000000 00000000 02000000 03000000 80000800 05000c00 57000000 08000100 0a000002',
+  },
+  {
+    name: 'a link that leads nowhere, of the kind that there is',
+    request: requests.createDummy({ name: 'wd1', alias: 'weft' }, 'ifb')[0],
+    hex: `34000000 10000106 00000000 00000000 00000000 00000000 01000000 01000000
+      08000300 77643100 0c001280 08000100 69666200`,
+  },
+  {
     name: 'a forwarding entry of a vxlan',
     request: neighbour({ op: 'set', type: 'fdb', linkIndex: 5, mac, table: 'self', destination: '192.0.2.9' as Ip }),
     hex: '30000000 1c000105 00000000 00000000 07000000 05000000 c0000200 0a000200 02000000 000a0000 08000100 c0000209',

@@ -1,7 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parse } from '../../../native/netlink/codec.ts'
-import { newRoute, routeAttributes, routeInfoOf } from '../../../native/rtnl/route.ts'
+import type { Request } from '../../../native/netlink/socket.ts'
+import { newRoute, removeRoute, routeAttributes, routeInfoOf, setRoute } from '../../../native/rtnl/route.ts'
+import type { Cidr, Ip } from '../../../native/value/ip.ts'
 
 /** Header and attributes, as `ip route add` of iproute2 6.1 sends them. */
 const cases: { name: string; hex: string; info: unknown }[] = [
@@ -26,6 +28,14 @@ const cases: { name: string; hex: string; info: unknown }[] = [
     info: { destination: '0.0.0.0/0', table: 254, outInterfaces: [2, 7], gateway: undefined, protocol: 3 },
   },
   {
+    name: "weft's own",
+    hex: '02200000 fe57fd01 00000000 08000100 0a000002 08000700 c0000209 08000400 03000000',
+    info: {
+      ...{ destination: '10.0.0.2/32', table: 254, outInterfaces: [3], gateway: undefined, protocol: 0x57 },
+      source: '192.0.2.9',
+    },
+  },
+  {
     name: 'a local one is none of ours',
     hex: '02200000 ff02fe02 00000000 08000100 0a090001 08000400 02000000',
     info: undefined,
@@ -35,6 +45,31 @@ for (const { name, hex, info } of cases) {
   test(`route: ${name}`, () => {
     const { header, attrs } = parse(newRoute, Buffer.from(hex.replaceAll(' ', ''), 'hex'))
     assert.equal(routeInfoOf(header, attrs), info)
+  })
+}
+
+const four = { destination: '10.0.0.2/32' as Cidr, link: 'wm1', source: '192.0.2.9' as Ip }
+const six = { destination: 'fd00::2/128' as Cidr, link: 'wm1' }
+const sent: { name: string; request: Request; hex: string }[] = [
+  {
+    name: 'is added by its link',
+    request: setRoute('add', four, 3),
+    hex: '34000000 18000106 00000000 00000000 02200000 fe57fd01 00000000 08000100 0a000002 08000700 c0000209 08000400 03000000',
+  },
+  {
+    name: 'of IPv6 has no scope, and is replaced',
+    request: setRoute('replace', six, 3),
+    hex: '38000000 18000105 00000000 00000000 0a800000 fe570001 00000000 14000100 fd000000 00000000 00000000 00000002 08000400 03000000',
+  },
+  {
+    name: "is removed only if it is weft's",
+    request: removeRoute(four, 3),
+    hex: '2c000000 19000100 00000000 00000000 02200000 fe57fd01 00000000 08000100 0a000002 08000400 03000000',
+  },
+]
+for (const { name, request, hex } of sent) {
+  test(`route: one by a link ${name}`, () => {
+    assert.is(Buffer.from(request.bytes).toString('hex'), hex.replaceAll(' ', ''))
   })
 }
 

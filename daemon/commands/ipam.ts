@@ -1,0 +1,123 @@
+/** `weft ipam`: what is kept of addresses. */
+import type { AddressReport, PoolRow } from '../view-ipam.ts'
+import type { Command } from './command.ts'
+import { fields, none, shortId, span, table } from './print.ts'
+
+export const list: Command = {
+  async run(context) {
+    const rows = await context.admin.get('/v1/ipam/pools')
+    if (context.json) context.print(JSON.stringify(rows, undefined, 2))
+    else if (rows.length === 0) context.print('no pools yet: docker network create --ipam-driver weft-ipam NAME')
+    else {
+      const header = ['POOL', 'RANGE', 'NETWORK', 'DRIVER', 'USED', 'KEPT', 'RESTING', 'FREE', 'FOR']
+      context.print(table(header, rows.map(poolLine)))
+    }
+    return 0
+  },
+}
+
+export const show: Command = {
+  async run(context, _options, address = '') {
+    const report = await context.admin.get(`/v1/ipam/addresses/${encodeURIComponent(address)}`)
+    context.print(context.json ? JSON.stringify(report, undefined, 2) : describe(report, Date.now()))
+    return 0
+  },
+}
+
+/** Exit status 1 when something does not fit. */
+export const check: Command = {
+  async run(context) {
+    const suspects = await context.admin.get('/v1/ipam/suspects')
+    if (context.json) context.print(JSON.stringify(suspects, undefined, 2))
+    else if (suspects.length === 0) context.print('leases, endpoints and engine agree')
+    else {
+      const lines = suspects.map(({ address, pool, network, reason }) => [
+        address ?? none,
+        pool,
+        network ?? none,
+        reason,
+      ])
+      context.print(table(['ADDRESS', 'POOL', 'NETWORK', 'REASON'], lines))
+      context.print("a lease that nobody uses ends with 'weft ipam release ADDRESS'")
+    }
+    return suspects.length === 0 ? 0 : 1
+  },
+}
+
+export const reserve: Command = {
+  async run(context, { mac, note }, where = '', address = '') {
+    const wish = { where, address, ...(mac === undefined ? {} : { mac }), ...(note === undefined ? {} : { note }) }
+    const report = await context.admin.reserve(wish)
+    context.print(context.json ? JSON.stringify(report, undefined, 2) : describe(report, Date.now()))
+    return 0
+  },
+}
+
+export const release: Command = {
+  async run(context, { force = false }, address = '') {
+    const report = await context.admin.release({ address, force })
+    if (context.json) context.print(JSON.stringify(report, undefined, 2))
+    else {
+      const stays = report.usedBy !== undefined && !report.ended.includes('lease')
+      context.print(`ended of ${report.address}: ${report.ended.map(name => endedNames[name]).join(', ')}`)
+      if (stays) context.print(`${report.usedBy} goes on using it`)
+    }
+    return 0
+  },
+}
+
+const endedNames = {
+  lease: 'its lease',
+  chosen: 'that it is kept for who chose it once',
+  reservation: 'its reservation',
+  rest: 'its rest',
+} as const
+
+function poolLine(row: PoolRow): readonly string[] {
+  return [
+    row.subnet,
+    row.range ?? none,
+    row.network ?? (row.networkId === undefined ? none : shortId(row.networkId)),
+    row.driver ?? none,
+    String(row.used),
+    String(row.kept),
+    String(row.resting),
+    row.free,
+    span(Date.now() - row.since),
+  ]
+}
+
+function describe(report: AddressReport, now: number): string {
+  const { lease, reservation, chosenAt, past } = report
+  const since = (at: number): string => `for ${span(now - at)}`
+  const rows: (readonly [string, string] | false | undefined)[] = [
+    ['address', report.address],
+    ['pool', report.subnet],
+    ['network', report.network ?? none],
+    ['state', report.special ?? report.state],
+    lease && ['held', `${holderOf(lease)}, ${since(lease.since)}`],
+    lease?.mac !== undefined && ['MAC', lease.mac],
+    reservation && ['reserved', `${forWhom(reservation)}, ${since(reservation.since)}`],
+    reservation?.note !== undefined && ['note', reservation.note],
+    chosenAt !== undefined && ['chosen', `asked for by name ${span(now - chosenAt)} ago: kept for whoever names it`],
+    past && ['before', `${past.mac ?? 'an endpoint'}, until ${span(now - past.endedAt)} ago`],
+    past?.restsUntil !== undefined && ['rests', `for another ${span(past.restsUntil - now)}, while there are others`],
+  ]
+  return fields(rows.filter(row => row !== false && row !== undefined))
+}
+
+function holderOf({ purpose, endpoint, container }: NonNullable<AddressReport['lease']>): string {
+  if (purpose !== 'endpoint') return purposes[purpose] ?? purpose
+  if (endpoint === undefined) return 'an endpoint that nobody knows: see weft ipam check'
+  return `${container === undefined ? '' : `container ${container}, `}endpoint ${shortId(endpoint)}`
+}
+
+const purposes: Readonly<Record<string, string>> = {
+  gateway: 'the gateway',
+  reserved: 'auxiliary address',
+  host: 'the host itself',
+}
+
+function forWhom({ mac }: NonNullable<AddressReport['reservation']>): string {
+  return mac === undefined ? 'for whoever names it' : `for ${mac}`
+}

@@ -1,0 +1,86 @@
+/** When an endpoint's ports are published: in the engine's own call for it, or in Join where the engine makes none. */
+import type { Endpoint, JoinAnswer } from '../drivers/driver.ts'
+import { lengthOf, type Family } from '../native/value/ip.ts'
+import type { EndpointCall, Join, ProgramExternalConnectivity } from '../plugin-api/network.ts'
+import { endpointOptions } from '../plugin-api/options.ts'
+import { forward, putEndpoint } from './edit.ts'
+import { driverOf, type House } from './house.ts'
+import { publish, type PortChoices } from './ports.ts'
+import { refusePorts } from './requests.ts'
+
+export interface Publisher {
+  readonly house: House
+  readonly choices: PortChoices
+}
+
+/** In a turn of the network. Publishes all of the request's ports or none; throws UserError. */
+export async function program(
+  { house, choices }: Publisher,
+  endpoint: Endpoint,
+  { Options }: Pick<ProgramExternalConnectivity, 'Options'>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const network = house.records.network(endpoint.networkId)
+  // An internal network publishes nothing; the engine may ask all the same.
+  if (!network || network.internal) return
+  const driver = driverOf(house, network)
+  const bindings = endpointOptions('ProgramExternalConnectivity', Options).ports
+  const served = driver.publishing(network, house.facts)
+  if (bindings.length > 0) refusePorts(served)
+  if (served.host.length + served.direct.length === 0) return
+  // Since Join: an engine that knows of such gateways asks again.
+  if (endpoint.ports.length > 0 && isUnprogrammed(driver.join(network, endpoint, house.facts))) return
+  if (bindings.length > 0) await letForward(house, served.host)
+  const published = await publish(house, network, endpoint, bindings, choices, signal)
+  if (published.length > 0) house.log.info({ endpoint: endpoint.id, ports: published }, 'ports published')
+}
+
+/** Engines before 28 take no endpoint for the container's gateway whose default route has no next hop. */
+export async function programAtJoin(
+  publisher: Publisher,
+  endpoint: Endpoint,
+  answer: JoinAnswer,
+  request: Join,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (!isUnprogrammed(answer) || sistersOf(publisher.house, endpoint).length > 0) return
+  if (endpointOptions('Join', request.Options).ports.length === 0) return
+  await program(publisher, endpoint, request, signal)
+}
+
+/**
+ * The engine lets one endpoint of a container publish at a time, and knows nothing of what was published at Join. In turns
+ * of the networks' own lanes, before this one's begins: a turn must never wait for a lane of that sort.
+ */
+export async function yieldPorts(house: House, { NetworkID, EndpointID }: EndpointCall): Promise<void> {
+  const endpoint = house.records.endpoint(NetworkID, EndpointID)
+  if (!endpoint) return
+  for (const { networkId, id } of sistersOf(house, endpoint)) {
+    await house.lanes.part(networkId, id, async () => {
+      const network = house.records.network(networkId)
+      const sister = house.records.endpoint(networkId, id)
+      if (!network || !sister) return
+      const answer = driverOf(house, network).join(network, sister, house.facts)
+      if (isUnprogrammed(answer)) await putEndpoint(house, network, { ...sister, ports: [] })
+    })
+  }
+}
+
+export async function letForward(house: House, families: readonly Family[]): Promise<void> {
+  await forward(
+    house,
+    families.filter(family => !house.forwards(family)),
+  )
+}
+
+function isUnprogrammed({ gateways, routes }: JoinAnswer): boolean {
+  return gateways.length === 0 && routes.some(({ destination }) => lengthOf(destination) === 0)
+}
+
+/** Other endpoints of the same container that publish. */
+function sistersOf({ records }: House, { id, sandboxKey }: Endpoint): readonly Endpoint[] {
+  if (sandboxKey === undefined) return []
+  return records
+    .endpoints()
+    .filter(other => other.sandboxKey === sandboxKey && other.id !== id && other.ports.length > 0)
+}

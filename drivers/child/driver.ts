@@ -1,0 +1,58 @@
+/** What weft-macvlan and weft-ipvlan are, but for their options. */
+import type { Driver, Publishing } from '../driver.ts'
+import { admit } from './admit.ts'
+import { admitEndpoint, join, linkOf, planEndpoint } from './endpoint.ts'
+import { familiesOfHost, hasHost, hostWishes, planHost } from './host.ts'
+import { aliveApart } from './life.ts'
+import type { ChildNetwork, ChildOptions } from './options.ts'
+import { isApart, parentOf } from './parent.ts'
+
+type Own = 'name' | 'parseOptions' | 'parseEndpointOptions'
+
+export function childDriver(own: Pick<Driver<ChildOptions>, Own | 'fixedMac' | 'macRefusal'>): Driver<ChildOptions> {
+  return {
+    ...own,
+    ignored: ({ ignored = [] }) => ignored,
+    // The router of a LAN is somebody else: the engine shall not take an address for one that the user did not name.
+    gateways: () => [],
+    admit,
+    admitEndpoint,
+    hostWishes,
+
+    search({ options }, { links }) {
+      const { parent, dad = 'fast' } = options
+      const link = links.find(({ name }) => name === parent)
+      return link?.up && dad !== 'off' ? { link: link.name, timing: dad } : undefined
+    },
+
+    parentOf: ({ options }) => options.parent,
+    planHost,
+
+    planNetwork: network =>
+      network.options.parent === undefined
+        ? [{ type: 'dummy', name: parentOf(network), alias: `weft network ${network.id}` }]
+        : [],
+
+    planEndpoint,
+    publishing: network => publishing(own.name, network),
+    // Only what is published is forwarded; but a host that does not forward answers for nobody.
+    forwards: network => (network.options.proxy ? familiesOfHost(network) : []),
+    join,
+    alive: (endpoint, evidence) => aliveApart(endpoint, evidence, linkOf(endpoint)),
+  }
+}
+
+function publishing(driver: string, network: ChildNetwork): Publishing {
+  const none = { host: [], direct: [] }
+  if (network.options.ignorePorts || (isApart(network) && hasHost(network))) return none
+  if (hasHost(network)) return { host: familiesOfHost(network), direct: [] }
+  return {
+    ...none,
+    refusal: {
+      why: `a network of weft-${driver} publishes nothing by itself: its containers are in the LAN with their own addresses`,
+      hint:
+        'leave -p out; or create the network with -o host_access=true, and the host serves the ports; or with ' +
+        '-o weft.publish=ignore, if another network of the container publishes them',
+    },
+  }
+}

@@ -1,0 +1,182 @@
+/** weft-ipvlan, VLAN parents and parents that lead nowhere, with an engine on Debian 12's kernel. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { guest, type Guest } from '../support/guest/place.ts'
+import { eventually, type Host, type Snapshot } from '../support/lab.ts'
+import { netOf, pings, pingsNot, seenBy } from '../support/reach.ts'
+import { asBefore, removeAll, rows } from '../support/scene.ts'
+
+/** The guest is a tenth as fast as the machine. */
+const patience = { timeoutMs: 200_000 }
+const create = 'network create -d weft-ipvlan'
+const lan = '--subnet 192.0.2.0/24 --gateway 192.0.2.12 --ipv6 --subnet fd00:2::/64 --gateway fd00:2::12 -o parent=eth0'
+let place: (Guest & { readonly before: Snapshot }) | undefined
+
+/** Engine and weftd are started by the first test that needs them. */
+async function started(): Promise<Guest & { readonly before: Snapshot }> {
+  if (place) {
+    // What a test before left when it failed.
+    await removeAll(place.host)
+    return place
+  }
+  const made = await guest()
+  const { host } = made
+  await host.run('modprobe -a ipvlan macvlan 8021q dummy')
+  await host.startWeft(patience)
+  await host.startEngine(patience)
+  await host.image()
+  await host.docker('run --rm probe true')
+  place = { ...made, before: await host.snapshot() }
+  return place
+}
+
+/** The first time the kernel loads what it needs, with such a processor for longer than weft waits. */
+async function makes(host: Host, network: string): Promise<void> {
+  await eventually(network, () => host.docker(network), { timeoutMs: 60_000 })
+}
+
+async function runs(host: Host, name: string, how: string): Promise<void> {
+  const run = async (): Promise<string> => {
+    try {
+      return await host.docker(`run -d --name ${name} ${how} probe`)
+    } catch (cause) {
+      await host.docker(['rm', '-f', name])
+      throw cause
+    }
+  }
+  await eventually(`${name} runs`, run, { timeoutMs: 60_000 })
+}
+
+test('guest ipvlan: l2: in the LAN with the MAC of the parent; the host has its place', async () => {
+  const { host, client, before } = await started()
+  await makes(host, `${create} ${lan} -o host_access=192.0.2.120,fd00:2::120 a`)
+  await runs(host, 'one', '--network a --ip 192.0.2.140 --ip6 fd00:2::140')
+  await runs(host, 'two', '--network a --ip 192.0.2.141 --ip6 fd00:2::141 -p 8080:80')
+  const [one, two] = [await netOf(host, 'one'), await netOf(host, 'two')]
+  const mac = (await host.run('cat /sys/class/net/eth0/address')).trim()
+  assert.match(await one.run('ip -o link show eth0'), mac)
+  assert.match(await one.run('ip route show default'), 'via 192.0.2.12')
+  assert.not.match(await host.docker('network ls'), 'docker_gwbridge')
+  await rows({
+    neighbour: () => seenBy(two, '192.0.2.140'),
+    'neighbour v6': () => seenBy(two, 'fd00:2::140'),
+    'from the LAN': () => seenBy(client, '192.0.2.140'),
+    'into the LAN': () => pings(one, client.ip4),
+    'from the host': async () => {
+      assert.is(await seenBy(host, '192.0.2.140'), '192.0.2.120')
+    },
+    'from the host, v6': async () => {
+      assert.is(await seenBy(host, 'fd00:2::140'), 'fd00:2::120')
+    },
+    'to the host': () => pings(one, '192.0.2.120'),
+    published: async () => {
+      assert.is(await seenBy(client, host.ip4, { port: 8080 }), '192.0.2.120')
+    },
+  })
+  assert.match(
+    await host.docker('run --network a --mac-address 02:42:00:00:00:07 probe true', { fails: true }),
+    /ipvlan interfaces do not support custom mac address assignment/,
+  )
+  assert.match(
+    await host.docker(`${create} --subnet 10.31.0.0/24 -o parent=eth0 -o ipvlan_mode=l3 b`, { fails: true }),
+    /already using parent interface eth0 in another mode \(l2, bridge\)/,
+  )
+  assert.match(
+    await host.docker('network create -d weft-macvlan --subnet 10.31.0.0/24 -o parent=eth0 b', { fails: true }),
+    /ipvlan network \w+ is using it/,
+  )
+  await asBefore(host, before)
+})
+
+test("guest ipvlan: l3: behind the parent, by a route of the LAN, with weft's own IPAM", async () => {
+  const { host, client, before } = await started()
+  const own = '--ipam-driver weft-ipvlan -o parent=eth0 -o ipvlan_mode=l3 --subnet'
+  await makes(host, `${create} ${own} 192.0.2.128/26 -o host_access=true -o weft.proxy=true near`)
+  await runs(host, 'three', '--network near --ip 192.0.2.140')
+  // The LAN has no route to it: the host answers.
+  await seenBy(client, '192.0.2.140')
+  await host.docker('rm -f three')
+  await host.docker('network rm near')
+  await makes(host, `${create} ${own} 10.30.0.0/24 -o host_access=true a`)
+  await makes(host, `${create} ${own} 10.31.0.0/24 b`)
+  await runs(host, 'one', '--network a --ip 10.30.0.9')
+  await runs(host, 'two', '--network b')
+  const [one, two] = [await netOf(host, 'one'), await netOf(host, 'two')]
+  await client.run(`ip route replace 10.30.0.0/24 via ${host.ip4}`)
+  assert.match(await one.run('ip route show default'), /^default dev eth0/)
+  assert.not.match(await host.docker('network ls'), 'docker_gwbridge')
+  await rows({
+    'another network of the parent': () => seenBy(two, '10.30.0.9'),
+    'from the LAN': () => seenBy(client, '10.30.0.9'),
+    'from the host': () => seenBy(host, '10.30.0.9'),
+  })
+  assert.match(await host.docker('run --network a --ip 10.30.0.9 probe true', { fails: true }), /address .*in use/i)
+  await client.run('ip route delete 10.30.0.0/24')
+  await asBefore(host, before)
+})
+
+test('guest ipvlan: l3s: the same', async () => {
+  const { host, client, before } = await started()
+  await makes(host, `${create} --subnet 10.30.0.0/24 -o parent=eth0 -o ipvlan_mode=l3s a`)
+  await runs(host, 'one', '--network a --ip 10.30.0.9')
+  await client.run(`ip route replace 10.30.0.0/24 via ${host.ip4}`)
+  await seenBy(client, '10.30.0.9')
+  await client.run('ip route delete 10.30.0.0/24')
+  await asBefore(host, before)
+})
+
+test('guest ipvlan: flag private keeps containers apart', async () => {
+  const { host, client, before } = await started()
+  await makes(host, `${create} --subnet 192.0.2.0/24 --gateway 192.0.2.12 -o parent=eth0 -o ipvlan_flag=private a`)
+  await runs(host, 'one', '--network a --ip 192.0.2.140')
+  await runs(host, 'two', '--network a --ip 192.0.2.141')
+  const two = await netOf(host, 'two')
+  await pings(two, client.ip4)
+  await pingsNot(two, '192.0.2.140')
+  await asBefore(host, before)
+})
+
+test('guest ipvlan: a VLAN is made, shared, and goes with the last network; one of the host stays', async () => {
+  const { host, client, before } = await started()
+  await client.run('ip link add link eth0 name eth0.50 type vlan id 50')
+  await client.run('ip address add 10.50.0.1/24 dev eth0.50')
+  await client.run('ip link set eth0.50 up')
+  const vlan = async (): Promise<boolean> => (await host.run('ip -o link')).includes('eth0.50@eth0')
+  await makes(host, 'network create -d weft-macvlan --subnet 10.50.0.0/24 --gateway 10.50.0.1 -o parent=eth0.50 a')
+  assert.ok(await vlan())
+  await makes(host, 'network create -d weft-macvlan --subnet 10.51.0.0/24 -o parent=eth0.50 b')
+  await runs(host, 'one', '--network a --ip 10.50.0.9')
+  await pings(await netOf(host, 'one'), '10.50.0.1')
+  await host.docker('network rm b')
+  await pings(await netOf(host, 'one'), '10.50.0.1')
+  await host.docker('rm -f one')
+  await host.docker('network rm a')
+  await eventually('the VLAN is gone', async () => !(await vlan()), patience)
+  await host.run('ip link add link eth0 name eth0.50 type vlan id 50')
+  await makes(host, 'network create -d weft-macvlan --subnet 10.50.0.0/24 -o parent=eth0.50 a')
+  await host.docker('network rm a')
+  assert.ok(await vlan())
+  await host.run('ip link delete eth0.50')
+  await client.run('ip link delete eth0.50')
+  await asBefore(host, before)
+})
+
+test('guest ipvlan: without a parent containers reach each other and nobody else', async () => {
+  const { host, client, before } = await started()
+  await makes(host, `${create} --subnet 10.30.0.0/24 a`)
+  await runs(host, 'one', '--network a --ip 10.30.0.9')
+  await runs(host, 'two', '--network a --ip 10.30.0.10')
+  const two = await netOf(host, 'two')
+  await pings(two, '10.30.0.9')
+  assert.match(await two.run(['ping', '-c', '1', '-W', '1', client.ip4], { fails: true }), /unreachable/i)
+  await asBefore(host, before)
+})
+
+test('guest ipvlan: engine and weftd end', async () => {
+  const { host } = await started()
+  host.engine?.kill('SIGTERM')
+  await host.engine?.exited
+  await host.weftd?.stop(patience.timeoutMs)
+})
+
+test.run()
