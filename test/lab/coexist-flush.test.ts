@@ -17,7 +17,9 @@ const tools = `
 `
 
 const flushes: Readonly<Record<string, string>> = {
-  'iptables -F, also of nat, and -X': 'for table in filter nat; do iptables -t $table -F; iptables -t $table -X; done',
+  // weft may be quicker: its rule in DOCKER-USER keeps the chain then.
+  'iptables -F, also of nat, and -X':
+    'for table in filter nat; do until iptables -t $table -F && iptables -t $table -X; do sleep 0.05; done; done',
   'nft flush ruleset': 'nft flush ruleset',
 }
 
