@@ -61,6 +61,13 @@ for (const engine of engines()) {
       const own = await server.docker(`run --network a --ip ${server.ip4} probe true`, { fails: true })
       assert.match(own, 'the host itself has it on eth0')
       await server.docker('run -d --name one --network a --ip 192.0.2.172 probe')
+      // The long search begins in one call of the engine and ends in the next.
+      await server.docker('rm -f one')
+      await server.docker('network rm a')
+      await server.docker(`${create} ${lan} -o weft.dad=rfc5227 a`)
+      const long = await server.docker('run --network a --ip 192.0.2.170 probe true', { fails: true })
+      assert.match(long, `address 192.0.2.170 is in use on eth0: ${mac} has it`)
+      await server.docker('run --rm --network a --ip 192.0.2.172 probe true')
       await client.sh('ip address delete 192.0.2.170/24 dev eth0; ip address delete fd00:2::171/64 dev eth0')
     }))
 
