@@ -4,11 +4,12 @@ import { bridge, partNames, type Part } from './benches/bridge.ts'
 import { endpoints } from './benches/endpoints.ts'
 import { asJson, asTable } from './benches/figures.ts'
 import { ipam } from './benches/ipam.ts'
+import { macvlan } from './benches/macvlan.ts'
 import { restart } from './benches/restart.ts'
 import { run } from './benches/run.ts'
 import { engineNamed } from './engines.ts'
 
-const usage = `usage: scripts/bench endpoints|run|restart|bridge|ipam [OPTION...]
+const usage = `usage: scripts/bench endpoints|run|restart|bridge|macvlan|ipam [OPTION...]
 endpoints: weftd without an engine, called over its sockets on the real kernel
   --singles N       endpoints that are made and removed one after the other (default 200)
   --many N          endpoints that exist at once (default 1000)
@@ -24,7 +25,10 @@ bridge: weft-bridge beside the engine's own bridge driver, in turn; 15 minutes
   --only PART       throughput, connections, start, latency or memory; may be given again
   --seconds N       length of a slice of traffic (default 1)
   --pairs N         slices of each, and half of the containers that are started on each (default 20)
-run and bridge:
+macvlan: weft-macvlan beside the engine's own macvlan driver, in turn, on one parent; 3 minutes
+  --seconds N       length of a slice of traffic (default 1)
+  --pairs N         slices of each, and half of the containers that are started on each (default 20)
+run, bridge and macvlan:
   --engine VERSION  Docker Engine to use: 20.10, 26.1 or 28.5 (default 28.5)
 run and restart:
   --publish         each container or endpoint has a published port
@@ -76,6 +80,7 @@ async function main(): Promise<number> {
     endpoints: () => endpoints({ singles, many: many(1000), profile: values.profile, report }),
     run: () => run({ engine, pairs: pairs(100), publish: values.publish, report }),
     bridge: () => bridge({ engine, only, seconds, pairs: pairs(20), report }),
+    macvlan: () => macvlan({ engine, seconds, pairs: pairs(20), report }),
     ipam: () => ipam({ many: many(20_000), report }),
     restart: () => restart({ starts, many: many(1000), publish: values.publish, report }),
   }

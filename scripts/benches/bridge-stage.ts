@@ -58,10 +58,10 @@ export async function publish(host: Host, name: string, count: number): Promise<
 export const firstPort = 20_000
 
 /** A B, then B A, so that a drift of the machine hits both alike. */
-export async function inTurn(
+export async function inTurn<S>(
   count: number,
-  { weft, own }: Stage,
-  measure: (side: Side) => Promise<number>,
+  { weft, own }: { readonly weft: S; readonly own: S },
+  measure: (side: S) => Promise<number>,
 ): Promise<readonly Pair[]> {
   const pairs: Pair[] = []
   for (let i = 0; i < count; i += 1) {
@@ -76,13 +76,20 @@ export async function inTurn(
   return pairs
 }
 
-export function compared(name: string, unit: Unit, pairs: readonly Pair[], goals: RatioGoals): readonly Figure[] {
+/** `driver`: the engine's own, whose name with `weft-` before it is ours. */
+export function compared(
+  name: string,
+  unit: Unit,
+  pairs: readonly Pair[],
+  goals: RatioGoals,
+  driver = 'bridge',
+): readonly Figure[] {
   const common = { unit, samples: pairs.length }
   const ratios = pairs.map(({ weft, own }) => weft / own)
   return [
-    { name: `${name}, weft-bridge, median`, value: median(pairs.map(({ weft }) => weft)), ...common },
-    { name: `${name}, bridge, median`, value: median(pairs.map(({ own }) => own)), ...common },
-    ...ratio(`${name}, weft-bridge to bridge`, ratios, goals),
+    { name: `${name}, weft-${driver}, median`, value: median(pairs.map(({ weft }) => weft)), ...common },
+    { name: `${name}, ${driver}, median`, value: median(pairs.map(({ own }) => own)), ...common },
+    ...ratio(`${name}, weft-${driver} to ${driver}`, ratios, goals),
   ]
 }
 

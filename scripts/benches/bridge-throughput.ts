@@ -24,7 +24,7 @@ const paths: readonly Path[] = [
   { name: 'published on 127.0.0.1', ends: ({ host }) => [host, '127.0.0.1'] },
   { name: 'hairpin', ends: ({ host, container }) => [container, host.ip4] },
 ]
-const port = 5201
+export const port = 5201
 /** Sender and receiver on a processor each: where the scheduler puts them makes more difference than any bridge. */
 const affinity = availableParallelism() > 1 ? ['-A', '0,1'] : []
 
@@ -59,7 +59,7 @@ async function prepare({ host }: Side): Promise<Scene> {
 }
 
 /** Gbit/s, as the receiver counts them. */
-async function stream(from: Place, to: string, seconds: number): Promise<number> {
+export async function stream(from: Place, to: string, seconds: number): Promise<number> {
   const command = ['iperf3', '-J', '-c', to, '-p', String(port), '-t', String(seconds), ...affinity]
   const answer = JSON.parse(await from.run(command)) as {
     readonly end: { readonly sum_received: { readonly bits_per_second: number } }
