@@ -34,7 +34,7 @@ export async function macvlan({ engine, seconds, pairs, report }: MacvlanOptions
   // The search for the address takes 0.6 s, which the engine's own does not do.
   await host.docker(`${create} 10.42.0.0/16 -d weft-macvlan -o weft.dad=off weft-unasked`)
   await host.docker(`${create} 10.41.0.0/16 -d macvlan own`)
-  for (const byte of [40, 41, 42]) await outside.run(`ip address add 10.${byte}.255.254/16 dev eth0`)
+  for (const byte of [40, 41, 42]) await outside.run(`ip address add 10.${byte}.255.254/16 dev ul0`)
   const figures: Figure[] = []
   for (const [name, ends] of Object.entries(await traffic(host, outside))) {
     report(`throughput, ${name}: ${pairs} pairs of ${seconds} s`)
