@@ -64,7 +64,7 @@ const conflicts: readonly Conflict[] = [
   },
 ]
 
-for (const engine of engines()) {
+for (const engine of engines('28.5')) {
   const scene = shared({ engine })
 
   test(`conflict, engine ${engine}: a taken port is refused, and nothing is left`, () =>

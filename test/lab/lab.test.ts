@@ -96,8 +96,10 @@ test('lab: servers tell whom they see, by TCP and UDP, v4 and v6', async () => {
   )
   assert.is(await tcp(one, two.ip4, 9000), 'name h2 client 192.0.2.11')
   assert.is(await tcp(one, two.ip6, 9000), 'name h2 client fd00:2::11')
-  assert.is(await udp(one, two.ip4, 9000), 'name h2 client 192.0.2.11')
-  assert.is(await udp(one, two.ip6, 9000), 'name h2 client fd00:2::11')
+  // On a busy machine a datagram may be lost.
+  const asked = (address: string): Promise<string> => eventually('an answer', () => udp(one, address, 9000))
+  assert.is(await asked(two.ip4), 'name h2 client 192.0.2.11')
+  assert.is(await asked(two.ip6), 'name h2 client fd00:2::11')
 })
 
 test('lab: the hosts end with a test that is killed', async () => {

@@ -51,7 +51,7 @@ export async function serve(host: Host, server: Server): Promise<Daemon> {
     ...['socat', listen, `SYSTEM:echo name ${host.name} client $SOCAT_PEERADDR`],
   ])
   await eventually(`${host.name} listens on ${protocol} ${port}`, async () => {
-    return (await host.run(['ss', '-Hln', protocol === 'tcp' ? '-t' : '-u', `sport = :${port}`])) !== ''
+    return (await host.run(['ss', `-${family}Hln`, protocol === 'tcp' ? '-t' : '-u', `sport = :${port}`])) !== ''
   })
   return daemon
 }

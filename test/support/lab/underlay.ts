@@ -54,6 +54,10 @@ export class Underlay {
        ip route add default via ${this.outside.ip4}
        ip -6 route add default via ${this.outside.ip6}`,
     ])
+    // Until the kernel has seen its carrier, which a busy machine takes seconds for, a link drops what it is given.
+    const isUp = (link: string): string => `until ip -br link show ${link} | grep -q ' UP '; do sleep 0.02; done`
+    await run(['nsenter', '-t', String(pid), '-n', '--', 'sh', '-c', isUp('eth0')])
+    await run(['nsenter', '-t', String(this.outside.pid), '-n', '--', 'sh', '-c', isUp(`u-${name}`)])
   }
 
   /** Loses every frame of a host, both ways, without the host seeing its carrier go. */
