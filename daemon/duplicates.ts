@@ -25,14 +25,20 @@ export interface Holder {
   readonly link?: string
 }
 
-/** Both reject with KernelError when nobody can be asked. */
+/** All reject with KernelError when nobody can be asked or told. */
 export interface Segment {
   holders(question: Question): Promise<readonly Holder[]>
   hasMac(question: Question): Promise<boolean>
+  /** Takes seconds. */
+  announce(news: Pick<Question, 'link' | 'addresses' | 'mac'>): Promise<void>
 }
 
 /** As if nobody were there. */
-export const nobody: Segment = { holders: async () => [], hasMac: async () => false }
+export const nobody: Segment = {
+  holders: async () => [],
+  hasMac: async () => false,
+  announce: async () => undefined,
+}
 
 /** A call has 5 s. */
 const firstCallMs = 3_500
@@ -77,6 +83,16 @@ export class Duplicates {
   forget(id: EndpointId): void {
     this.#pending.get(id)?.end()
     this.#pending.delete(id)
+  }
+}
+
+/** In the background: whoever remembers another MAC for its addresses shall forget it. */
+export function announce(house: House, driver: Driver, network: Network, { addresses, mac }: Endpoint): void {
+  if (addresses.length === 0) return
+  for (const link of driver.announces?.(network, house.facts) ?? []) {
+    house.segment.announce({ link, addresses: addresses.map(addressOf), mac }).catch((cause: unknown) => {
+      house.log.debug({ link, addresses, err: cause }, 'nobody was told who has these addresses')
+    })
   }
 }
 

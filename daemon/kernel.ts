@@ -3,6 +3,7 @@ import type { Facts } from '../drivers/driver.ts'
 import { ownTables } from '../drivers/names.ts'
 import { Conntrack } from '../native/conntrack/conntrack.ts'
 import type { ContainerSubnet } from '../native/conntrack/direct.ts'
+import { announce } from '../native/dad/announce.ts'
 import { findMac, probe } from '../native/dad/dad.ts'
 import { LinkKinds } from '../native/kernel/features.ts'
 import { LinuxKernel } from '../native/kernel/linux.ts'
@@ -85,7 +86,18 @@ export async function openKernel({ config, log, point, onLost }: KernelOptions):
     rtnl,
     nft,
     kernel,
-    segment: { holders: question => probe(question), hasMac: question => findMac(question) },
+    segment: {
+      holders: question => probe(question),
+      hasMac: question => findMac(question),
+      async announce(news) {
+        // The host itself does not hear what it says.
+        const [link] = await rtnl.findLinks(news.link)
+        const { addresses, mac } = news
+        const entry = { op: 'remove', type: 'neighbour', linkIndex: link?.index ?? 0, mac } as const
+        if (link) await rtnl.neighbours(addresses.map(address => ({ ...entry, address })))
+        await announce(news)
+      },
+    },
     nftPortId: netfilter.portId,
     async gather() {
       known = await gatherFacts({ rtnl, nft, given, linkKinds, before: known, onDoubt })

@@ -6,7 +6,7 @@ import type { EndpointId, NetworkId } from '../plugin-api/ids.ts'
 import type { NetworkHandlers } from '../plugin-api/methods.ts'
 import type { CreateEndpointAnswer, JoinAnswer } from '../plugin-api/network.ts'
 import { endpointOptions, networkOptions } from '../plugin-api/options.ts'
-import { Duplicates } from './duplicates.ts'
+import { announce, Duplicates } from './duplicates.ts'
 import { putEndpoint, putNetwork, removeEndpoint, removeNetwork } from './edit.ts'
 import { explained } from './explain.ts'
 import { letForward, program, programAtJoin, yieldPorts } from './external.ts'
@@ -136,6 +136,7 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
         await putEndpoint(house, network, joined, signal)
         const answer = driver.join(network, endpoint, house.facts)
         await programAtJoin(publisher, joined, answer, request, signal)
+        announce(house, driver, network, joined)
         const { srcName, dstPrefix, gateways, routes, disableGatewayService } = answer
         const gateway = gateways.find(ip => familyOf(ip) === 4)
         const gateway6 = gateways.find(ip => familyOf(ip) === 6)

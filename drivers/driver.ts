@@ -205,6 +205,8 @@ export interface Driver<O = unknown> {
   hostWishes?(network: Network<O>): readonly HostWish[]
   /** Where addresses of this network are searched for before they are used. */
   search?(network: Network<O>, facts: Facts): Search | undefined
+  /** Where it is told who has an endpoint's addresses now. */
+  announces?(network: Network<O>, facts: Facts): readonly IfName[]
   /** The MAC that links of the network have if nobody chooses one, and that the engine must not set. */
   fixedMac?(network: Network<O>, facts: Facts): Mac | undefined
   /** What is said to somebody who chose a MAC all the same. Absent: nothing, it has no meaning. */

@@ -2,7 +2,7 @@
 import type { Driver, Publishing } from '../driver.ts'
 import { admit } from './admit.ts'
 import { admitEndpoint, join, linkOf, planEndpoint } from './endpoint.ts'
-import { familiesOfHost, hasHost, hostWishes, planHost } from './host.ts'
+import { familiesOfHost, hasHost, hostWishes, planHost, shimOf } from './host.ts'
 import { aliveApart } from './life.ts'
 import type { ChildNetwork, ChildOptions } from './options.ts'
 import { isApart, parentOf } from './parent.ts'
@@ -23,6 +23,14 @@ export function childDriver(own: Pick<Driver<ChildOptions>, Own | 'fixedMac' | '
       const { parent, dad = 'fast' } = options
       const link = links.find(({ name }) => name === parent)
       return link?.up && dad !== 'off' ? { link: link.name, timing: dad } : undefined
+    },
+
+    announces(network, { links }) {
+      const { manner } = network.options
+      if (manner.kind === 'ipvlan' && manner.mode !== 'l2') return []
+      const parent = links.find(({ name, up }) => name === network.options.parent && up)
+      // The wire is on the parent; the host's other containers hear what is said on a link beside theirs.
+      return [...(parent ? [parent.name] : []), ...(hasHost(network) ? [shimOf(network)] : [])]
     },
 
     parentOf: ({ options }) => options.parent,

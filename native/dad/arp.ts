@@ -22,10 +22,19 @@ const nobody = '0.0.0.0' as Ip
 
 /** Asks who has an address, without saying that it is one's own: it changes nobody's ARP cache. */
 export function arpProbe(address: Ip, from: Mac): Uint8Array {
+  return question(from, { senderIp: nobody, targetIp: address })
+}
+
+/** Tells everybody who has an address: who remembers another MAC for it forgets that. */
+export function arpAnnouncement(address: Ip, from: Mac): Uint8Array {
+  return question(from, { senderIp: address, targetIp: address })
+}
+
+function question(from: Mac, who: { readonly senderIp: Ip; readonly targetIp: Ip }): Uint8Array {
   return arp.encode({
     ...{ to: broadcast, from, type: types.arp },
     ...{ hardware: 1, protocol: types.ipv4, hardwareBytes: 6, protocolBytes: 4 },
-    ...{ operation: request, senderMac: from, senderIp: nobody, targetIp: address },
+    ...{ operation: request, senderMac: from, ...who },
   })
 }
 

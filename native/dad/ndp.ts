@@ -23,6 +23,8 @@ export const icmp6 = { nextHeader: 58, echoRequest: 128, solicitation: 135, adve
 const farthest = 255
 /** Of an advertisement: it answers somebody's question. */
 const solicited = 0x40000000
+/** It replaces what others remember. */
+const override = 0x20000000
 /** Options. */
 const sourceMac = 1
 const targetMac = 2
@@ -63,6 +65,13 @@ function solicitation(target: Ip, who: Pick<Sending, 'from' | 'source'>, option:
   const group = solicitedNode(target)
   const question = Buffer.concat([discovery.encode({ type: icmp6.solicitation, target }), Uint8Array.from(option)])
   return encode({ ...who, to: groupMac(group), destination: group }, question)
+}
+
+/** Tells everybody who has an address, unasked: who remembers another MAC for it forgets that. */
+export function advertisement(address: Ip, from: Mac): Uint8Array {
+  const news = discovery.encode({ type: icmp6.advertisement, flags: override, target: address })
+  const message = Buffer.concat([news, Uint8Array.of(targetMac, 1, ...macToBytes(from))])
+  return encode({ from, source: address, to: groupMac(allNodes), destination: allNodes }, message)
 }
 
 /** A ping that only the holder of a MAC gets, whatever its addresses are. */

@@ -24,7 +24,8 @@ async function started(): Promise<Guest & { readonly before: Snapshot }> {
   await host.run('modprobe -a ipvlan macvlan 8021q dummy')
   await host.startWeft(patience)
   await host.startEngine(patience)
-  await host.image()
+  // A test file before may have brought it.
+  if ((await host.docker('images -q probe')) === '') await host.image()
   await host.docker('run --rm probe true')
   place = { ...made, before: await host.snapshot() }
   return place

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { arpHolder, arpProbe } from '../../../native/dad/arp.ts'
+import { arpAnnouncement, arpHolder, arpProbe } from '../../../native/dad/arp.ts'
 import type { Holder } from '../../../native/dad/ethernet.ts'
 import type { Ip } from '../../../native/value/ip.ts'
 import type { Mac } from '../../../native/value/mac.ts'
@@ -12,6 +12,11 @@ const probe = 'ffffffffffff 020000000005 0806 0001 0800 06 04 0001 020000000005 
 
 test('arp: a probe names the address, and no sender', () => {
   assert.equal(Buffer.from(arpProbe(address, five)), bytes(probe))
+})
+
+test('arp: an announcement names the address as its own', () => {
+  const told = 'ffffffffffff 020000000005 0806 0001 0800 06 04 0001 020000000005 c0000209 000000000000 c0000209'
+  assert.equal(Buffer.from(arpAnnouncement(address, five)), bytes(told))
 })
 
 const cases: { name: string; hex: string; holder: Holder | undefined }[] = [

@@ -41,6 +41,10 @@ test('ndp: a solicitation from nowhere, one of a neighbour, a ping', () => {
   )
 })
 
+test('ndp: an advertisement that nobody asked for', () => {
+  assert.equal(Buffer.from(ndp.advertisement(address, seven)), bytes(advertisement))
+})
+
 const cases: { name: string; hex: string; holder: Holder | undefined }[] = [
   { name: 'a solicitation from nowhere', hex: duplicate, holder: { address, mac: five } },
   { name: 'a solicitation of a neighbour', hex: neighbour, holder: { address: local, mac: five } },
