@@ -13,7 +13,7 @@ const patience = process.env['WEFT_TEST_FULL'] ? 10 : 1
 const layers: Readonly<Record<string, { readonly timeoutSeconds: number; readonly beside: number }>> = {
   unit: { timeoutSeconds: 60 * patience, beside: availableParallelism() },
   golden: { timeoutSeconds: 60 * patience, beside: availableParallelism() },
-  lab: { timeoutSeconds: 300 * patience, beside: 2 },
+  lab: { timeoutSeconds: 300 * patience, beside: 3 },
   // One processor, and a slow one.
   guest: { timeoutSeconds: 480 * patience, beside: 1 },
 }
