@@ -1,5 +1,7 @@
 /** Options that networks of several drivers have: Docker's own names, and what weft accepts as their values. */
 import type { IfName } from '../native/kernel/resource.ts'
+import type { Family } from '../native/value/ip.ts'
+import { UserError } from '../plugin-api/answer.ts'
 import { bool } from './labels.ts'
 
 export const mtu = {
@@ -24,6 +26,21 @@ export const families = {
   ipv4: { ...bool('com.docker.network.enable_ipv4', true), fallback: undefined },
   ipv6: { ...bool('com.docker.network.enable_ipv6', true), fallback: undefined },
 } as const
+
+/** Throws UserError when the engine gave other families. */
+export function matchFamilies(
+  said: { readonly ipv4?: boolean | undefined; readonly ipv6?: boolean | undefined },
+  given: readonly Family[],
+): void {
+  for (const [family, wanted] of [
+    [4, said.ipv4],
+    [6, said.ipv6],
+  ] as const) {
+    if (wanted === undefined || wanted === given.includes(family)) continue
+    const text = `com.docker.network.enable_ipv${family}=${wanted}, but the engine made a network ${wanted ? 'without' : 'with'} it`
+    throw new UserError('FAMILY_MISMATCH', text, { hint: `use the flag --ipv${family} of docker network create` })
+  }
+}
 
 /** The engine itself announces addresses, from 28 on, and reads these where it keeps the network. */
 export const announcements = {

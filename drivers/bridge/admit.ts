@@ -2,6 +2,7 @@
 import { addressOf, contains, familyOf, overlaps } from '../../native/value/ip.ts'
 import { UserError } from '../../plugin-api/answer.ts'
 import type { Facts, Network, Subnet } from '../driver.ts'
+import { matchFamilies } from '../network-labels.ts'
 import { bridgeOf, familiesOf, modeOf, ownSwitches, smallestMtu6, type BridgeNetwork } from './network.ts'
 
 export function admit(network: BridgeNetwork, others: readonly Network[], facts: Facts): BridgeNetwork {
@@ -31,15 +32,7 @@ function checkFamilies(network: BridgeNetwork): void {
       hint: 'add --subnet, or leave IPv4 on',
     })
   }
-  const { ipv4, ipv6 } = network.options
-  for (const [family, wanted] of [
-    [4, ipv4],
-    [6, ipv6],
-  ] as const) {
-    if (wanted === undefined || wanted === families.includes(family)) continue
-    const text = `com.docker.network.enable_ipv${family}=${wanted}, but the engine made a network ${wanted ? 'without' : 'with'} it`
-    throw new UserError('FAMILY_MISMATCH', text, { hint: `use the flag --ipv${family} of docker network create` })
-  }
+  matchFamilies(network.options, families)
   for (const family of families) {
     if (modeOf(network.options, family) === 'isolated' && !network.internal) {
       throw new UserError(

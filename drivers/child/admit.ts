@@ -2,6 +2,7 @@
 import { addressOf, contains, familyOf, overlaps } from '../../native/value/ip.ts'
 import { UserError } from '../../plugin-api/answer.ts'
 import type { Facts, Network } from '../driver.ts'
+import { matchFamilies } from '../network-labels.ts'
 import { hostWishes, poolsOf } from './host.ts'
 import type { ChildNetwork } from './options.ts'
 import { onParents, parentOf, refused, vlansFor } from './parent.ts'
@@ -28,16 +29,8 @@ export function admit(network: ChildNetwork, others: readonly Network[], facts: 
 }
 
 function checkSubnets(network: ChildNetwork): void {
-  const { ipv4, ipv6 } = network.options
   const families = poolsOf(network).map(({ pool }) => familyOf(pool))
-  for (const [family, wanted] of [
-    [4, ipv4],
-    [6, ipv6],
-  ] as const) {
-    if (wanted === undefined || wanted === families.includes(family)) continue
-    const text = `com.docker.network.enable_ipv${family}=${wanted}, but the engine made a network ${wanted ? 'without' : 'with'} it`
-    throw new UserError('FAMILY_MISMATCH', text, { hint: `use the flag --ipv${family} of docker network create` })
-  }
+  matchFamilies(network.options, families)
   for (const [index, { pool, gateway }] of network.subnets.entries()) {
     if (gateway && !contains(pool, addressOf(gateway))) {
       throw new UserError('GATEWAY_OUTSIDE', `gateway ${gateway} is outside its subnet ${pool}`)

@@ -3,9 +3,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseIp } from '../../native/value/ip.ts'
 import { guest, type Guest } from '../support/guest/place.ts'
-import { flushWindows, Knocker, report } from '../support/flush-window.ts'
+import { flushStory } from '../support/flush-window.ts'
 import { eventually, type Snapshot } from '../support/lab.ts'
-import { netOf, pings, pingsNot, seenBy } from '../support/reach.ts'
+import { netOf, pings, seenBy } from '../support/reach.ts'
 import { agrees, asBefore } from '../support/scene.ts'
 
 /** The guest is a tenth as fast as the machine. */
@@ -73,27 +73,8 @@ test('guest: sctp is published in both families, shows the real client, and has 
 
 test('guest: after a foreign flush the rules are back, and what began meanwhile does not go on', async () => {
   const { host, client, before } = await started()
-  await host.docker('network create -d weft-bridge --subnet 10.30.0.0/24 open')
-  await host.docker('network create -d weft-bridge --subnet 10.31.0.0/24 other')
-  await host.docker('run -d --name www --network open --ip 10.30.0.9 -p 8080:80 probe')
-  await host.docker('run -d --name stranger --network other probe')
-  const stranger = await netOf(host, 'stranger')
-  await client.run(`ip route add 10.30.0.0/24 via ${host.ip4}`)
-  await pingsNot(stranger, '10.30.0.9')
-  await pingsNot(client, '10.30.0.9')
-  const pid = await host.docker('inspect -f {{.State.Pid}} stranger')
-  const knockers = [
-    await Knocker.start(host, 'other', `nsenter -t ${pid} -n --`, '10.30.0.9'),
-    await Knocker.start(host, 'lan', 'ip netns exec client', '10.30.0.9'),
-  ]
-
-  const windows = await flushWindows(host, { rounds: 3, knockers, ...patience })
-
-  report('in the guest', windows, knockers)
-  for (const knocker of knockers) await knocker.end()
-  assert.is(await seenBy(client, host.ip4, { port: 8080 }), client.ip4)
-  await client.run('ip route del 10.30.0.0/24')
-  await agrees(host)
+  const neighbour = { ...client, host, inside: 'ip netns exec client' }
+  await flushStory('in the guest', host, neighbour, { rounds: 3, ...patience })
   await asBefore(host, before, { anyOrder: true })
 })
 

@@ -111,6 +111,7 @@ test("guest ipvlan: l3: behind the parent, by the host's answers or by a route o
   await client.run('ip route delete 10.31.0.0/24')
 })
 
+if (!full) console.log('l3s, private, VLANs and no parent: a minute each, only with --full')
 if (full) {
   test('guest ipvlan: l3s: the same', async () => {
     const { host, client } = await started()
