@@ -1,7 +1,7 @@
 /** The IPAM half of a socket: one shared IPAM behind every name. Wire names stop here. */
 import type { Ipam } from '../ipam/ipam.ts'
+import { readPoolWish } from '../ipam/wish.ts'
 import { parseMac } from '../native/value/mac.ts'
-import type { PoolId } from '../plugin-api/ids.ts'
 import type { IpamHandlers } from '../plugin-api/methods.ts'
 import { addressOptions } from '../plugin-api/options.ts'
 import { explained } from './explain.ts'
@@ -12,20 +12,17 @@ import type { House } from './house.ts'
  * pools must keep clear of the host's routes as they are now.
  */
 export function ipamHandlers(
-  { drivers, log, records }: House,
+  house: House,
   ipam: Ipam,
   client: string,
   readRoutes: () => Promise<void> = async () => undefined,
 ): IpamHandlers {
-  const macless = drivers[client.replace(/^weft-/, '')]?.macRefusal !== undefined
-  const isMade = (id: PoolId): boolean =>
-    records.networks().some(({ pools = [] }) => pools.some(grant => grant.id === id && ipam.isGranted(grant)))
+  const { log } = house
   return {
-    macless,
+    macless: isMacless(house, client),
     engineStarted: () => ipam.engineStarted(client),
 
     async requestPool({ Pool, SubPool, Options, V6 }, signal) {
-      await explained(readRoutes())
       const wish = {
         client,
         family: V6 ? 6 : 4,
@@ -33,6 +30,7 @@ export function ipamHandlers(
         ...(Pool === undefined ? {} : { pool: Pool }),
         ...(SubPool === undefined ? {} : { subPool: SubPool }),
       } as const
+      if (readPoolWish(wish).kind === 'any') await explained(readRoutes())
       const pool = await ipam.requestPool(wish, signal)
       log.info({ pool: pool.id }, 'pool granted')
       return { PoolID: pool.id, Pool: pool.subnet }
@@ -49,7 +47,6 @@ export function ipamHandlers(
         purpose,
         ...(request.Address === undefined ? {} : { address: request.Address }),
         ...(parsed === undefined ? {} : { mac: parsed }),
-        ...(macless && { settled: isMade(request.PoolID) }),
       }
       const address = await ipam.requestAddress(request.PoolID, wish, signal)
       log.info({ pool: request.PoolID, address, purpose }, 'address granted')
@@ -61,4 +58,9 @@ export function ipamHandlers(
       if (released) log.info({ pool: PoolID, address: Address }, 'address released')
     },
   }
+}
+
+/** Must engines send this client no MACs, for its driver refuses any? */
+export function isMacless({ drivers }: House, client: string): boolean {
+  return drivers[client.replace(/^weft-/, '')]?.macRefusal !== undefined
 }

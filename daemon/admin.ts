@@ -82,7 +82,7 @@ function addRoutes(app: FastifyInstance, { view, metrics, log }: AdminSettings):
 
   app.setNotFoundHandler((request, reply) => refuse(reply, 404, `${request.method} ${request.url}: not served here`))
   app.setErrorHandler((error, request, reply) => {
-    if (error instanceof UserError) return refuse(reply, 400, error.text)
+    if (error instanceof UserError) return refuse(reply, 400, error.text, error.code)
     const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
     if (error instanceof Error && status < 500) return refuse(reply, status, error.message)
     log.error({ err: error, method: request.method, url: request.url }, 'admin request failed')
@@ -90,8 +90,9 @@ function addRoutes(app: FastifyInstance, { view, metrics, log }: AdminSettings):
   })
 }
 
-function refuse(reply: FastifyReply, status: number, error: string): FastifyReply {
-  return reply.code(status).send({ error })
+/** `code`: of an error that a person can act on, see docs/errors.md. */
+function refuse(reply: FastifyReply, status: number, error: string, code?: string): FastifyReply {
+  return reply.code(status).send({ error, ...(code === undefined ? {} : { code }) })
 }
 
 async function inodeOf(path: string): Promise<number | undefined> {

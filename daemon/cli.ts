@@ -12,7 +12,7 @@ interface Options extends CommandOptions {
   readonly json?: boolean
 }
 
-const statusOf: Readonly<Record<string, number>> = { BAD_SETTING: 2, NOT_RUNNING: 3 }
+const statusOf: Readonly<Record<string, number>> = { BAD_SETTING: 2, BAD_ADDRESS: 2, BAD_MAC: 2, NOT_RUNNING: 3 }
 
 async function main(argv: readonly string[]): Promise<number> {
   let status = 0

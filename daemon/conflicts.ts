@@ -79,10 +79,16 @@ export class RouteConflicts {
     const waitMs = Math.max(pauseMs, this.#notBefore - performance.now())
     this.#timer = setTimeout(() => {
       this.#timer = undefined
-      this.look().catch((cause: unknown) => {
+      this.#lookAfresh().catch((cause: unknown) => {
         this.#sources.log.warn({ err: cause }, 'the routes of the host could not be read')
       })
     }, waitMs)
+  }
+
+  /** One that is under way may have read the routes before the change. */
+  async #lookAfresh(): Promise<void> {
+    await this.#looking?.catch(() => undefined)
+    if (!this.#stopped) await this.look()
   }
 
   async #look(): Promise<void> {

@@ -3,6 +3,7 @@
  * longer than a call may is begun in one call and waited for in the next.
  */
 import type { Driver, Endpoint, Network, Search } from '../drivers/driver.ts'
+import { macOf } from '../drivers/names.ts'
 import { KernelError } from '../native/netlink/errors.ts'
 import { addressOf, type Ip } from '../native/value/ip.ts'
 import type { Mac } from '../native/value/mac.ts'
@@ -16,6 +17,8 @@ export interface Question extends Search {
   /** Who is going to have them. */
   readonly mac: Mac
   readonly signal?: AbortSignal
+  /** The host itself is going to have them: on these links, one of which may still be on its way out. */
+  readonly hostLinks?: readonly string[]
 }
 
 /** Who answered; `link`: one of this host. */
@@ -51,25 +54,30 @@ export class Duplicates {
     this.#house = house
   }
 
+  /** Goes on with what a weftd before this one has begun: it may have answered the first call, but not yet the second. */
+  resume(driver: Driver): void {
+    const { records } = this.#house
+    for (const network of records.networks().filter(one => one.driver === driver.name)) {
+      const where = driver.search?.(network)
+      if (where?.timing !== 'rfc5227') continue
+      for (const endpoint of records.endpointsOf(network.id)) {
+        if (endpoint.phase === 'created') void this.#start(endpoint.id, questionOf(where, endpoint))
+      }
+    }
+  }
+
   /** Rejects with UserError when somebody has an address. Resolves at the latest before the call is late. */
   async begin(driver: Driver, network: Network, endpoint: Endpoint, chosen: { readonly mac: boolean }): Promise<void> {
-    const { mac } = endpoint
-    const addresses = endpoint.addresses.map(addressOf)
-    const where = driver.search?.(network, this.#house.facts)
-    if (!where || addresses.length === 0) return
-    const controller = new AbortController()
-    const { signal } = controller
-    const question = { ...where, addresses, mac, signal }
+    const where = driver.search?.(network)
+    if (!where) return
+    const question = questionOf(where, endpoint)
     // First: the search for addresses makes switches look for the MAC here.
-    if (chosen.mac) await refuseMac(this.#house, { ...question, timing: 'fast' })
-    const search = refuseHeld(this.#house, question)
-    const end = (): void => {
-      controller.abort()
-    }
-    if (await endsWithin(search, firstCallMs)) return
-    // It is waited for in the next call; until then nobody hears how it ends.
-    search.catch(() => undefined)
-    this.#pending.set(endpoint.id, { search, end })
+    if (chosen.mac && question.addresses.length > 0) await refuseMac(this.#house, { ...question, timing: 'fast' })
+    const [isOver] = await Promise.all([
+      endsWithin(this.#start(endpoint.id, question), firstCallMs),
+      this.#refuseHost(driver, network),
+    ])
+    if (isOver) this.#pending.delete(endpoint.id)
   }
 
   /** What `begin` did not wait for. */
@@ -84,6 +92,46 @@ export class Duplicates {
     this.#pending.get(id)?.end()
     this.#pending.delete(id)
   }
+
+  #start(id: EndpointId, question: Question): Promise<void> {
+    this.forget(id)
+    const controller = new AbortController()
+    const search = refuseHeld(this.#house, { ...question, signal: controller.signal })
+    const end = (): void => {
+      controller.abort()
+    }
+    // Perhaps it is waited for in a later call; until then nobody hears how it ends.
+    search.catch(() => undefined)
+    this.#pending.set(id, { search, end })
+    return search
+  }
+
+  /** The first container brings the host into the segment, where somebody may have come to use its addresses. */
+  async #refuseHost(driver: Driver, network: Network): Promise<void> {
+    const { records, entering } = this.#house
+    if (entering.has(network.id) || records.endpointsOf(network.id).length > 0) return
+    const question = hostQuestion(this.#house, driver, network, network.hostAddresses ?? [])
+    if (question) await refuseHeld(this.#house, question)
+  }
+}
+
+function questionOf(where: Search, { addresses, mac }: Endpoint): Question {
+  return { ...where, addresses: addresses.map(addressOf), mac }
+}
+
+/** Undefined: nobody is to be asked. */
+export function hostQuestion(
+  { facts }: House,
+  driver: Driver,
+  network: Network,
+  addresses: readonly Ip[],
+): Question | undefined {
+  const where = driver.search?.(network)
+  if (!where) return undefined
+  const plan = driver.planHost(facts, [{ network: { ...network, hostAddresses: addresses }, used: true }])
+  const hostLinks = plan.flatMap(wish => (wish.type === 'address' ? [wish.link] : []))
+  const mac = driver.fixedMac?.(network, facts) ?? macOf(`host in ${network.id}`)
+  return { ...where, timing: 'fast', addresses, mac, hostLinks }
 }
 
 /** In the background: whoever remembers another MAC for its addresses shall forget it. */
@@ -107,14 +155,27 @@ async function endsWithin(work: Promise<void>, ms: number): Promise<boolean> {
   }
 }
 
-/** Throws UserError ADDRESS_TAKEN. */
-export async function refuseHeld(house: House, question: Question): Promise<void> {
-  const [holder] = (await asked(house, question, () => house.segment.holders(question))) ?? []
-  if (!holder) return
+/** None as well when nobody can be asked now, which is no reason to refuse. */
+export async function othersWith(house: House, question: Question): Promise<readonly Holder[]> {
+  if (question.addresses.length === 0) return []
+  const holders = (await asked(house, question, () => house.segment.holders(question))) ?? []
+  return holders.filter(({ link }) => link === undefined || !question.hostLinks?.includes(link))
+}
+
+/** ADDRESS_TAKEN */
+export function taken({ link, hostLinks }: Question, holder: Holder): UserError {
   const who = holder.link === undefined ? `${holder.mac} has it` : `the host itself has it on ${holder.link}`
-  throw new UserError('ADDRESS_TAKEN', `address ${holder.address} is in use on ${question.link}: ${who}`, {
-    hint: 'choose another one, or keep it out of the range with --aux-address; -o weft.dad=off does not ask',
-  })
+  const what = `address ${holder.address}${hostLinks ? ' for the host' : ''} is in use on ${link}: ${who}`
+  const hint = hostLinks
+    ? 'create the network with another -o host_access=ADDRESS; -o weft.dad=off does not ask'
+    : 'choose another one, or keep it out of the range with --aux-address; -o weft.dad=off does not ask'
+  return new UserError('ADDRESS_TAKEN', what, { hint })
+}
+
+/** Throws UserError ADDRESS_TAKEN. */
+async function refuseHeld(house: House, question: Question): Promise<void> {
+  const [holder] = await othersWith(house, question)
+  if (holder) throw taken(question, holder)
 }
 
 /** Throws UserError MAC_TAKEN. */

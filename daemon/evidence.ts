@@ -50,6 +50,8 @@ export class Watch {
   readonly names = new Map<NetworkId, EngineNetwork>()
   /** Networks with addresses of weft's, of any driver, as the engine last told. */
   ipamNetworks: ReadonlyMap<NetworkId, EngineNetwork> = new Map()
+  /** When the engine was asked for them; 0: never yet. */
+  #ipamNetworksAt = 0
   /** Subnets of its networks that have nothing from weft. */
   othersSubnets: readonly Cidr[] = []
 
@@ -123,7 +125,8 @@ export class Watch {
     const changes = this.#changes
     if (!(await this.#engine.reachable())) return
     this.#changesSeen = changes
-    this.#engineLookAt = Date.now()
+    const startedAt = Date.now()
+    this.#engineLookAt = startedAt
     this.#asked.clear()
     const ours = new Map<NetworkId, EngineNetwork>()
     const listed = await this.#engine.networks()
@@ -141,6 +144,7 @@ export class Watch {
       await this.#judge(network, seen)
     }
     this.ipamNetworks = ours
+    this.#ipamNetworksAt = startedAt
     this.othersSubnets = others
     const ids = new Set(listed.map(({ id }) => id))
     for (const network of records.networks()) await this.#judgeNetwork(network, ids)
@@ -148,6 +152,20 @@ export class Watch {
     await this.#judgePools([...ours.values()])
     for (const what of this.#missingSince.keys()) if (!this.#asked.has(what)) this.#missingSince.delete(what)
     for (const id of [...this.names.keys(), ...this.#unlisted]) if (!records.network(id)) this.#forget(id)
+  }
+
+  /**
+   * Was a network made on this pool? By its record, or, under drivers that are not weft's, by the engine's list since the
+   * pool was granted: before, the list may have had another network on the same subnet.
+   */
+  isMade(pool: PoolEntry): boolean {
+    const isListed = [...this.ipamNetworks.values()].some(({ subnets }) => subnets.includes(pool.subnet))
+    return this.#isRecorded(pool) || (isListed && this.#ipamNetworksAt > pool.at)
+  }
+
+  #isRecorded(pool: PoolEntry): boolean {
+    const grants = this.#house.records.networks().flatMap(({ pools = [] }) => pools)
+    return grants.some(({ id, at }) => id === pool.id && at === pool.at)
   }
 
   #isDubious(network: Network): boolean {
@@ -207,8 +225,7 @@ export class Watch {
 
   /** Pools that neither an engine has repeated nor a network of weft was made on. */
   #unclaimed(): readonly PoolEntry[] {
-    const grants = this.#house.records.networks().flatMap(({ pools = [] }) => pools)
-    return this.#leases.unrepeated.filter(pool => !grants.some(({ id, at }) => id === pool.id && at === pool.at))
+    return this.#leases.unrepeated.filter(pool => !this.#isRecorded(pool))
   }
 
   /** The engine ended between asking for a pool and writing down its network; or weftd, between granting and answering. */
@@ -218,8 +235,10 @@ export class Watch {
       await this.#judgePool(pool, { lacking: !used.has(pool.subnet), doubt: doubtMs })
     }
     const { unanswered } = this.#leases
-    // Nobody asked for a gateway in it.
-    if (unanswered) await this.#judgePool(unanswered, { lacking: true, doubt: leaseDoubtMs })
+    // Nobody asked for an address in it. But some networks need none until they have a container.
+    if (unanswered && !this.#isRecorded(unanswered)) {
+      await this.#judgePool(unanswered, { lacking: !used.has(unanswered.subnet), doubt: leaseDoubtMs })
+    }
   }
 
   async #judgePool(

@@ -1,5 +1,5 @@
 /** When an endpoint's ports are published: in the engine's own call for it, or in Join where the engine makes none. */
-import type { Endpoint, JoinAnswer } from '../drivers/driver.ts'
+import type { Endpoint, JoinAnswer, Network } from '../drivers/driver.ts'
 import { lengthOf, type Family } from '../native/value/ip.ts'
 import type { EndpointCall, Join, ProgramExternalConnectivity } from '../plugin-api/network.ts'
 import { endpointOptions } from '../plugin-api/options.ts'
@@ -29,13 +29,13 @@ export async function program(
   if (bindings.length > 0) refusePorts(served)
   if (served.host.length + served.direct.length === 0) return
   // Since Join: an engine that knows of such gateways asks again.
-  if (endpoint.ports.length > 0 && isUnprogrammed(driver.join(network, endpoint, house.facts))) return
+  if (endpoint.ports.length > 0 && isUnprogrammed(house, network, driver.join(network, endpoint, house.facts))) return
   if (bindings.length > 0) await letForward(house, served.host)
   const published = await publish(house, network, endpoint, bindings, choices, signal)
   if (published.length > 0) house.log.info({ endpoint: endpoint.id, ports: published }, 'ports published')
 }
 
-/** Engines before 28 take no endpoint for the container's gateway whose default route has no next hop. */
+/** Where the engine does not ask. */
 export async function programAtJoin(
   publisher: Publisher,
   endpoint: Endpoint,
@@ -43,7 +43,9 @@ export async function programAtJoin(
   request: Join,
   signal?: AbortSignal,
 ): Promise<void> {
-  if (!isUnprogrammed(answer) || sistersOf(publisher.house, endpoint).length > 0) return
+  const { house } = publisher
+  const network = house.records.network(endpoint.networkId)
+  if (!network || !isUnprogrammed(house, network, answer) || sistersOf(house, endpoint).length > 0) return
   if (endpointOptions('Join', request.Options).ports.length === 0) return
   await program(publisher, endpoint, request, signal)
 }
@@ -61,7 +63,7 @@ export async function yieldPorts(house: House, { NetworkID, EndpointID }: Endpoi
       const sister = house.records.endpoint(networkId, id)
       if (!network || !sister) return
       const answer = driverOf(house, network).join(network, sister, house.facts)
-      if (isUnprogrammed(answer)) await putEndpoint(house, network, { ...sister, ports: [] })
+      if (isUnprogrammed(house, network, answer)) await putEndpoint(house, network, { ...sister, ports: [] })
     })
   }
 }
@@ -73,7 +75,12 @@ export async function letForward(house: House, families: readonly Family[]): Pro
   )
 }
 
-function isUnprogrammed({ gateways, routes }: JoinAnswer): boolean {
+/**
+ * Engines ask for the ports of the container's gateway. Before 28 they take no endpoint for it whose default route has no
+ * next hop; and none takes one that has no default route.
+ */
+function isUnprogrammed(house: House, network: Network, { gateways, routes }: JoinAnswer): boolean {
+  if (driverOf(house, network).publishing(network, house.facts).atJoin) return true
   return gateways.length === 0 && routes.some(({ destination }) => lengthOf(destination) === 0)
 }
 

@@ -1,6 +1,7 @@
 /** What is true of this machine, read from the kernel. Nothing here changes anything. */
 import { readFileSync, statfsSync } from 'node:fs'
 import { ownSwitches } from '../drivers/bridge/index.ts'
+import { proxySwitch } from '../drivers/child/host.ts'
 import type { Facts, LinkFact } from '../drivers/driver.ts'
 import { leadsEverywhere } from '../ipam/defaults.ts'
 import { KernelError } from '../native/netlink/errors.ts'
@@ -60,11 +61,12 @@ export async function gatherFacts(sources: Sources): Promise<Omit<Facts, 'forwar
     childKinds: (['macvlan', 'ipvlan', 'vlan'] as const).filter(kind => kinds.has(kind)),
     loopback6: addresses.some(({ cidr }) => cidr === '::1/128'),
     foreignBridges: foreign.map(({ name }) => name as IfName),
-    foreignSwitches: foreign.flatMap(({ name }) =>
-      ownSwitches(name as IfName)
-        .filter(isSet)
-        .map(({ key }) => key),
-    ),
+    foreignSwitches: [
+      ...foreign.flatMap(({ name }) => ownSwitches(name as IfName)),
+      ...links.filter(mayBeParent).map(({ name }) => ({ key: proxySwitch(name as IfName), value: '1' })),
+    ]
+      .filter(isSet)
+      .map(({ key }) => key),
     uplinks: uplinksOf(foreign, links, routes),
     foreignFamilies: [...new Set(addresses.filter(isRouted(foreign)).map(({ cidr }) => familyOf(cidr)))],
     acceptHooks: [...hooksOf(filters, 'nft'), ...oldHooks, ...(await zoneHooks(links))],
@@ -74,8 +76,10 @@ export async function gatherFacts(sources: Sources): Promise<Omit<Facts, 'forwar
 function linkFacts(links: readonly LinkInfo[], addresses: readonly AddressInfo[]): readonly LinkFact[] {
   const bridges = new Map(links.flatMap(({ index, kind, name }) => (kind === 'bridge' ? [[index, name]] : [])))
   const byLink = Map.groupBy(addresses, ({ linkIndex }) => linkIndex)
-  return links.map(({ index, name, kind, mac, mtu, up, alias, master }): LinkFact => {
+  const names = new Map(links.map(({ index, name }) => [index, name as IfName]))
+  return links.map(({ index, name, kind, mac, mtu, up, alias, master, stacked, peerIndex, peerNetnsId }): LinkFact => {
     const bridge = bridges.get(master ?? 0)
+    const parent = peerNetnsId === undefined ? names.get(peerIndex ?? 0) : undefined
     return {
       name: name as IfName,
       ...(kind === undefined ? {} : { kind }),
@@ -84,6 +88,7 @@ function linkFacts(links: readonly LinkInfo[], addresses: readonly AddressInfo[]
       up,
       own: alias?.startsWith('weft ') ?? false,
       ...(bridge === undefined ? {} : { bridge: bridge as IfName }),
+      ...(stacked?.kind === 'ipvlan' && parent && { ipvlan: { mode: stacked.mode, flag: stacked.flag, parent } }),
       addresses: (byLink.get(index) ?? []).map(({ cidr }) => addressOf(cidr)),
     }
   })
@@ -124,7 +129,12 @@ async function legacyHooks({ before, onDoubt }: Sources): Promise<Hooks> {
   }
 }
 
-function isSet({ key, value }: Sysctl): boolean {
+/** Ports of bridges cannot, and they are many. */
+function mayBeParent({ master, alias }: LinkInfo): boolean {
+  return master === undefined && !alias?.startsWith('weft ')
+}
+
+function isSet({ key, value }: Pick<Sysctl, 'key' | 'value'>): boolean {
   try {
     return readFileSync(`/proc/sys/${key}`, 'utf8').trim() === value
   } catch (cause) {

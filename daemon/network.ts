@@ -10,9 +10,10 @@ import { announce, Duplicates } from './duplicates.ts'
 import { putEndpoint, putNetwork, removeEndpoint, removeNetwork } from './edit.ts'
 import { explained } from './explain.ts'
 import { letForward, program, programAtJoin, yieldPorts } from './external.ts'
+import { forgetForgotten } from './forgotten.ts'
 import { withHost, withoutHost } from './hosting.ts'
 import { hasNamespace } from './facts.ts'
-import { admissionLane, isForsaken, namedDriver, type House } from './house.ts'
+import { admissionLane, namedDriver, type House } from './house.ts'
 import type { PortChoices } from './ports.ts'
 import { directPorts, genericOf, newEndpoint, ownPools, recordOf, staticRoute } from './requests.ts'
 
@@ -32,6 +33,7 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
     explained(house.lanes.part(of.NetworkID, of.EndpointID, work, signal))
 
   const duplicates = new Duplicates(house)
+  duplicates.resume(driver)
   const publisher = { house, choices: ports }
 
   return {
@@ -45,28 +47,22 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
     async createNetwork(request, signal) {
       const asked = recordOf(request, driverName, driver.parseOptions(genericOf(request)))
       await explained(forgetForgotten(house, driver, asked))
+      refuseKnown(house, asked)
+      const own = ownPools(request)
+      const hosted = await explained(withHost(house, driver, asked, own))
       const create = async (): Promise<void> => {
         refuseUnguarded(house)
-        if (house.records.network(request.NetworkID)) {
-          throw new UserError('NETWORK_EXISTS', `network ${request.NetworkID} exists already`)
-        }
+        refuseKnown(house, asked)
         // One after the other: a network that is still being made stands in no record that others are compared with.
         await house.lanes.within(admissionLane, admit, signal)
       }
       const admit = async (): Promise<void> => {
         await house.refresh()
-        const own = ownPools(request)
         const pools = house.pools.grantsOf(own)
-        const admitted = driver.admit(asked, house.records.networks(), house.facts)
+        const admitted = driver.admit(hosted, house.records.networks(), house.facts)
         const madeIn = house.records.lifeOf(driverName)
-        const housed = await withHost(house, driver, admitted, own)
-        const network = { ...housed, madeIn, ...(pools.length > 0 ? { pools } : {}) }
-        try {
-          await putNetwork(house, network, signal)
-        } catch (cause) {
-          if (network.hostAddresses) await withoutHost(house, network)
-          throw cause
-        }
+        const network = { ...admitted, madeIn, ...(pools.length > 0 ? { pools } : {}) }
+        await putNetwork(house, network, signal)
         // A bridge with a name of the user's choice joins weft's zone in a settle: no request waits for firewalld.
         const zoned = house.facts.acceptHooks.some(({ backend }) => backend === 'firewalld')
         if (zoned) house.settleSoon('firewalld is to know a new bridge')
@@ -74,7 +70,12 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
         const ignored = driver.ignored(network.options)
         if (ignored.length > 0) house.log.warn({ network: network.id, options: ignored }, 'unknown options are ignored')
       }
-      await unlessLate(signal, request.NetworkID, create)
+      try {
+        await unlessLate(signal, request.NetworkID, create)
+      } catch (cause) {
+        if (hosted.hostAddresses && !house.records.network(asked.id)) await withoutHost(house, asked)
+        throw cause
+      }
     },
 
     deleteNetwork: ({ NetworkID }) =>
@@ -86,10 +87,12 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
       }),
 
     async createEndpoint(request, signal) {
-      const asked = house.records.network(request.NetworkID)
-      if (asked) {
+      const search = async (): Promise<void> => {
+        const asked = house.records.network(request.NetworkID)
+        if (!asked) return
+        await seeParent(house, driver, asked)
         const { isMacChosen: mac } = endpointOptions('CreateEndpoint', request.Options)
-        await explained(duplicates.begin(driver, asked, newEndpoint(house, asked, request, driver), { mac }))
+        await duplicates.begin(driver, asked, newEndpoint(house, asked, request, driver), { mac })
       }
       const create = async (may: { readonly replace: boolean }): Promise<CreateEndpointAnswer | undefined> => {
         refuseUnguarded(house)
@@ -114,9 +117,17 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
         return request.Interface.MacAddress || isFixed ? {} : { Interface: { MacAddress: endpoint.mac } }
       }
       const isCompared = driver.admitEndpoint !== undefined
-      const made = isCompared ? undefined : await beside(request, () => create({ replace: false }), signal)
-      // Other endpoints are looked at, or removed, in a turn of all of them.
-      return made ?? unlessLate(signal, request.NetworkID, async () => (await create({ replace: true })) ?? {})
+      try {
+        await explained(search())
+        const made = isCompared ? undefined : await beside(request, () => create({ replace: false }), signal)
+        // Other endpoints are looked at, or removed, in a turn of all of them.
+        return (
+          made ?? (await unlessLate(signal, request.NetworkID, async () => (await create({ replace: true })) ?? {}))
+        )
+      } catch (cause) {
+        duplicates.forget(request.EndpointID)
+        throw cause
+      }
     },
 
     async endpointOperInfo() {
@@ -179,38 +190,15 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
   }
 }
 
-/**
- * The engine forgot a network without a word, and what it had is asked for again. In turns of the networks' own lanes,
- * before this one's begins: a turn must never wait for a lane of that sort.
- */
-async function forgetForgotten(house: House, driver: Driver, asked: Network): Promise<void> {
-  const isForgotten = (other: Network): boolean => isForsaken(house, other) || house.isUnlisted(other.id)
-  const candidates = house.records.networks().filter(isForgotten)
-  if (candidates.length === 0) return
+/** Facts are read now and then: a VLAN that weft made, or a parent that came or came up since, may be in none of them. */
+async function seeParent(house: House, driver: Driver, network: Network): Promise<void> {
+  const parent = driver.parentOf?.(network)
+  if (parent === undefined || house.facts.links.some(({ name, up }) => name === parent && up)) return
   await house.refresh()
-  // What is wrong with the network itself is said before anything is removed.
-  driver.admit(asked, [], house.facts)
-  for (const { id } of candidates.filter(other => clashes(house, driver, asked, other))) {
-    await house.lanes.run(id, async () => {
-      const other = house.records.network(id)
-      if (!other || !isForgotten(other)) return
-      await removeNetwork(house, other)
-      house.log.warn(
-        { network: id },
-        'network given up: the engine does not know it, and what it had is asked for again',
-      )
-    })
-  }
 }
 
-function clashes(house: House, driver: Driver, asked: Network, other: Network): boolean {
-  try {
-    driver.admit(asked, [other], house.facts)
-    return false
-  } catch (cause) {
-    if (cause instanceof UserError) return true
-    throw cause
-  }
+function refuseKnown({ records }: House, { id }: Network): void {
+  if (records.network(id)) throw new UserError('NETWORK_EXISTS', `network ${id} exists already`)
 }
 
 /** Without MACs an IPAM driver cannot tell a new request for an address from one that the engine repeats. */

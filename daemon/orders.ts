@@ -21,7 +21,7 @@ export function reserveWish(body: unknown): ReserveWish {
 }
 
 export function releaseWish(body: unknown): ReleaseWish {
-  return { address: textOf(fieldsOf(body), 'address'), force: wantsForce(body) }
+  return { what: textOf(fieldsOf(body), 'what'), force: wantsForce(body) }
 }
 
 function fieldsOf(body: unknown): Readonly<Record<string, unknown>> {

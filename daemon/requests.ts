@@ -71,7 +71,7 @@ export function newEndpoint(house: EndpointHouse, network: Network, request: Cre
     mac:
       MacAddress === undefined
         ? (driver.fixedMac?.(network, house.facts) ?? macOf(`${network.id} ${addresses[0] ?? request.EndpointID}`))
-        : macIn(MacAddress),
+        : readMac(MacAddress),
     ports: [],
     ...(Object.keys(raw).length > 0 ? { options } : {}),
     changedAt: Date.now(),
@@ -109,7 +109,8 @@ function cidrIn(field: string, text: string): Cidr {
   throw new UserError('BAD_REQUEST', `${field}: expected an address with a prefix length, got ${JSON.stringify(text)}`)
 }
 
-function macIn(text: string): Mac {
+/** Throws UserError BAD_MAC. */
+export function readMac(text: string): Mac {
   const mac = parseMac(text)
   if (mac && isUsableMac(mac)) return mac
   throw new UserError('BAD_MAC', `${text} is not a MAC address that a container can have`, {

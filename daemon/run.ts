@@ -1,6 +1,5 @@
 /** Opens the parts of the daemon in the one order that is safe: records, kernel, settle, and only then the sockets. */
 import { mkdir } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { Driver } from '../drivers/driver.ts'
 import { ownTables } from '../drivers/names.ts'
@@ -15,8 +14,8 @@ import { contains, type Cidr, type Ip } from '../native/value/ip.ts'
 import { UserError } from '../plugin-api/answer.ts'
 import type { IpamHandlers } from '../plugin-api/methods.ts'
 import { createPluginServer } from '../plugin-api/server.ts'
-import { ipamHandlers } from './address.ts'
-import { createAdminServer, socketName } from './admin.ts'
+import { ipamHandlers, isMacless } from './address.ts'
+import { createAdminServer } from './admin.ts'
 import type { Config } from './config.ts'
 import { crashingStore, crashPoints } from './crash.ts'
 import { followHost } from './edit.ts'
@@ -35,6 +34,7 @@ import { networkHandlers } from './network.ts'
 import { Orphans } from './orphans.ts'
 import type { Failure } from './reconcile.ts'
 import { endpointKey, Records } from './records.ts'
+import { refuseSecond } from './second.ts'
 import { Settler } from './settle.ts'
 import { viewOf } from './show.ts'
 import { ipamView } from './show-ipam.ts'
@@ -81,6 +81,8 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
       ...watch.othersSubnets,
     ],
     nameOf: (pool, address) => holders.nameOf(pool, address),
+    isMade: pool => watch.isMade(pool),
+    macless: client => isMacless(house, client),
     inUse: (pool, address) => holdsAlive(house, host.rtnl, pool.subnet, address),
   })
   house.pools = ipam
@@ -228,28 +230,4 @@ function holdsAlive(house: House, rtnl: Rtnl, subnet: Cidr, address: Ip): boolea
 function servedDrivers(config: Config, records: Records): Readonly<Record<string, Driver>> {
   const names = new Set([...config.drivers, ...records.networks().map(({ driver }) => driver)])
   return Object.fromEntries(Object.entries(drivers).filter(([name]) => names.has(name)))
-}
-
-/** The state directory has a lock of its own; two daemons with different ones would still fight over the sockets. */
-async function refuseSecond({ runDir, pluginDir, drivers: names }: Config): Promise<void> {
-  const sockets = [join(runDir, socketName), ...[...names, 'ipam'].map(name => join(pluginDir, `weft-${name}.sock`))]
-  for (const path of sockets) {
-    if (!(await answers(path))) continue
-    throw new UserError('ALREADY_RUNNING', `another weftd serves ${path}`, {
-      hint: 'stop it first, or use other directories and another network namespace',
-    })
-  }
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise(resolve => {
-    const socket = connect(path)
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => {
-      resolve(false)
-    })
-  })
 }

@@ -1,16 +1,16 @@
 /** Addresses as `weft ipam` shows and changes them. */
 import type { Ipam } from '../ipam/ipam.ts'
 import type { Pool } from '../ipam/pool.ts'
-import type { Lease, PoolEntry } from '../ipam/records.ts'
+import type { PoolEntry } from '../ipam/records.ts'
 import { noPool, notInPools } from '../ipam/refusals.ts'
 import { readAddress } from '../ipam/wish.ts'
 import type { Ip } from '../native/value/ip.ts'
-import { contains } from '../native/value/ip.ts'
-import { isUsableMac, parseMac, type Mac } from '../native/value/mac.ts'
-import { UserError } from '../plugin-api/answer.ts'
+import { contains, networkOf, parseCidr } from '../native/value/ip.ts'
+import type { Mac } from '../native/value/mac.ts'
 import type { Holders } from './holders.ts'
-import { textOf } from './holders.ts'
+import { holdOf, releasePool } from './release.ts'
 import type { Log } from './log.ts'
+import { readMac } from './requests.ts'
 import { suspectsOf, type SuspectSources } from './suspects.ts'
 import type { AddressReport, IpamView, PoolRow } from './view-ipam.ts'
 
@@ -52,14 +52,20 @@ export function ipamView(shown: IpamShown): IpamView {
       return reportOf(shown, address)
     },
 
-    async release({ address: text, force }) {
-      const address = readAddress(text)
-      const pool = poolAround(ipam, address)
-      const lease = pool.leases.get(address)
-      const usedBy = lease && userOf(holders, pool, address, lease)
-      const ended = await ipam.release({ address, force, ...(usedBy === undefined ? {} : { usedBy }) })
-      log.warn({ pool: pool.id, address, ended, force }, 'address released by hand')
-      return { address, ended, ...(usedBy === undefined ? {} : { usedBy }) }
+    async release({ what, force }) {
+      await lookAtEngine()
+      const wanted = parseCidr(what)
+      const entry = ipam.pools().find(({ id, subnet }) => id === what || subnet === wanted)
+      if (entry) return releasePool(shown, entry, { force })
+      if (wanted !== undefined && networkOf(wanted) === wanted) throw noPool(what)
+      const address = readAddress(what)
+      const { ended, hold } = await ipam.release({
+        address,
+        force,
+        heldBy: (pool, lease) => holdOf(shown, pool, address, lease),
+      })
+      log.warn({ address, ended, force }, 'address released by hand')
+      return { what: address, ended, ...(hold && { stays: hold.why }) }
     },
   }
 }
@@ -82,6 +88,7 @@ function poolRow({ ipam, holders }: IpamShown, entry: PoolEntry): PoolRow {
     size: String(usage?.size ?? 0),
     free: String(usage?.free ?? 0),
     used: usage?.leased ?? 0,
+    outside: usage?.outside ?? 0,
     kept: (usage?.chosen ?? 0) + (usage?.reserved ?? 0),
     reserved: usage?.reserved ?? 0,
     resting: usage?.resting ?? 0,
@@ -131,24 +138,9 @@ function macIn({ mac }: { readonly mac?: Mac }): { readonly mac?: Mac } {
   return mac === undefined ? {} : { mac }
 }
 
-/** Gateway, auxiliary and the host's addresses are used as long as their network is there. */
-function userOf(holders: Holders, pool: Pool, address: Ip, { purpose }: Lease): string | undefined {
-  if (purpose !== 'endpoint') return holders.nameOf(pool.entry)
-  const holder = holders.holderOf(pool.entry, address)
-  return holder && textOf(holder)
-}
-
 /** As an engine takes names: whole names, and the beginnings of ids. */
 function isNamed(holders: Holders, entry: PoolEntry, where: string): boolean {
   const network = holders.networkOf(entry)
   const isId = where.length >= 4 && network?.id.startsWith(where)
   return entry.id === where || entry.subnet === where || network?.name === where || (isId ?? false)
-}
-
-function readMac(text: string): Mac {
-  const mac = parseMac(text)
-  if (mac && isUsableMac(mac)) return mac
-  throw new UserError('BAD_MAC', `${text} is not a MAC address that a container can have`, {
-    hint: 'the first byte must be even, as in 02:42:ac:11:00:02',
-  })
 }

@@ -22,7 +22,7 @@ export interface SuspectSources {
 }
 
 /** An engine asks for an address before it makes the endpoint, and for a pool before the network. */
-const youngMs = 10_000
+export const youngMs = 10_000
 
 export function suspectsOf(sources: SuspectSources, now = Date.now()): readonly Suspect[] {
   const { ipam, holders } = sources
@@ -39,7 +39,7 @@ export function suspectsOf(sources: SuspectSources, now = Date.now()): readonly 
       const own = leases.get(pool.id) ?? []
       return [
         ...own
-          .filter(lease => lease.purpose === 'endpoint' && isOld(lease))
+          .filter(lease => isOld(lease) && !isOfNetwork(sources, network.id, lease))
           .flatMap(lease =>
             unusedLease(sources, pool, lease).map(reason => ({ ...place, address: lease.address, reason })),
           ),
@@ -51,20 +51,37 @@ export function suspectsOf(sources: SuspectSources, now = Date.now()): readonly 
       ]
     }),
     ...lostPools(sources),
-    ...sources
-      .conflicts()
-      .map(conflict => ({ pool: conflict.subnet, network: conflict.owner, reason: textOf(conflict) })),
+    ...sources.conflicts().map(conflict => {
+      const pool = pools.find(({ subnet }) => subnet === conflict.subnet)?.id
+      const network = conflict.owner.replace(/^network /, '')
+      return { ...(pool === undefined ? {} : { pool }), network, reason: textOf(conflict) }
+    }),
   ]
+}
+
+/**
+ * Is it there as long as its network is? Gateways, the host's own, and auxiliary addresses: which ones a network has is
+ * recorded of weft's own only.
+ */
+export function isOfNetwork(
+  { records }: Pick<SuspectSources, 'records'>,
+  network: NetworkId | undefined,
+  { purpose, address }: Pick<LeaseEntry, 'purpose' | 'address'>,
+): boolean {
+  if (purpose !== 'reserved') return purpose !== 'endpoint'
+  const own = network && records.network(network)
+  return !own || own.subnets.some(({ aux }) => Object.values(aux).includes(address))
 }
 
 function unusedLease(
   { holders, records, answered }: SuspectSources,
   pool: PoolEntry,
-  { address }: LeaseEntry,
+  { address, purpose }: LeaseEntry,
 ): readonly string[] {
   const network = holders.networkOf(pool)
   if (!network || holders.holderOf(pool, address)) return []
   const isOwn = records.network(network.id) !== undefined
+  if (purpose === 'reserved') return ['no endpoint has it, and it is no auxiliary address of the network']
   if (isOwn) return [`no endpoint has it${answered() ? ', and the engine does not list it' : ''}`]
   return answered() ? ['the engine does not list it'] : []
 }

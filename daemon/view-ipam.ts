@@ -6,6 +6,7 @@ export interface IpamView {
   /** What does not fit together; the engine is asked for it. */
   suspects(): Promise<readonly Suspect[]>
   reserve(wish: ReserveWish): Promise<AddressReport>
+  /** Throws UserError BAD_ADDRESS, NO_SUCH_POOL, ADDRESS_FREE, ADDRESS_HELD, POOL_HELD. */
   release(wish: ReleaseWish): Promise<ReleaseReport>
 }
 
@@ -21,6 +22,8 @@ export interface PoolRow {
   readonly size: string
   readonly free: string
   readonly used: number
+  /** In use by name, outside of the range: not among the ones above. */
+  readonly outside: number
   /** Not in use, and for nobody who names no address: chosen once, reserved. */
   readonly kept: number
   readonly reserved: number
@@ -52,7 +55,9 @@ export interface AddressReport {
 }
 
 export interface Suspect {
-  readonly pool: string
+  /** Its id. Absent: the subnet is none of weft's pools. */
+  readonly pool?: string
+  /** Its name, or the beginning of its id. */
   readonly network?: string
   /** Absent: it is about the pool. */
   readonly address?: string
@@ -68,13 +73,15 @@ export interface ReserveWish {
 }
 
 export interface ReleaseWish {
-  readonly address: string
+  /** An address, or the subnet or id of a pool. */
+  readonly what: string
   readonly force: boolean
 }
 
 export interface ReleaseReport {
-  readonly address: string
-  readonly ended: readonly ('lease' | 'chosen' | 'reservation' | 'rest')[]
-  /** Who goes on using it. */
-  readonly usedBy?: string
+  /** The address, or the subnet of the pool. */
+  readonly what: string
+  readonly ended: readonly ('lease' | 'chosen' | 'reservation' | 'rest' | 'pool')[]
+  /** Why the lease stays: `is in use by container www`. */
+  readonly stays?: string
 }

@@ -1,6 +1,6 @@
 /** What a driver is: pure functions from records and facts to wishes. No driver awaits, locks or touches the kernel. */
 import type { EndpointId, NetworkId, PoolId } from '../plugin-api/ids.ts'
-import type { AcceptRule, ChildKind, IfName, Protocol, Resource, Sysctl } from '../native/kernel/resource.ts'
+import type { AcceptRule, ChildKind, IfName, Ipvlan, Protocol, Resource, Sysctl } from '../native/kernel/resource.ts'
 import type { Cidr, Family, Ip } from '../native/value/ip.ts'
 import type { Mac } from '../native/value/mac.ts'
 
@@ -68,6 +68,8 @@ export interface Publishing {
   readonly direct: readonly Family[]
   /** Host address of ports that name none. Absent: every address. */
   readonly address?: Ip
+  /** It is the container's gateway for nothing, so the engine does not ask for its ports: they are published in Join. */
+  readonly atJoin?: boolean
   /** Why nothing is published here at all, and what to do. Whoever asks for ports is told so. */
   readonly refusal?: { readonly why: string; readonly hint: string }
 }
@@ -102,7 +104,7 @@ export interface Facts {
   readonly uplinks: readonly IfName[]
   /** Bridges of this host that weft did not make. */
   readonly foreignBridges: readonly IfName[]
-  /** Switches of theirs that a network would set and somebody else has set already: `net/ipv4/conf/br0/route_localnet`. */
+  /** Switches of links of others that a network would set and that are set already: `net/ipv4/conf/br0/route_localnet`. */
   readonly foreignSwitches: readonly string[]
   /** Families in which bridges of others have addresses: their networks rely on the host's forwarding. */
   readonly foreignFamilies: readonly Family[]
@@ -134,6 +136,8 @@ export interface LinkFact {
   readonly own: boolean
   /** The bridge that it is a port of. */
   readonly bridge?: IfName
+  /** Only of links of that kind whose parent is in this namespace. */
+  readonly ipvlan?: Pick<Ipvlan, 'mode' | 'flag'> & { readonly parent: IfName }
   readonly addresses: readonly Ip[]
 }
 
@@ -203,8 +207,8 @@ export interface Driver<O = unknown> {
   admitEndpoint?(network: Network<O>, endpoint: Endpoint, others: Others, facts: Facts): void
   /** Addresses that the host wants in a network, which `admit` has passed. */
   hostWishes?(network: Network<O>): readonly HostWish[]
-  /** Where addresses of this network are searched for before they are used. */
-  search?(network: Network<O>, facts: Facts): Search | undefined
+  /** Where addresses of this network are searched for before they are used, be the link there or not. */
+  search?(network: Network<O>): Search | undefined
   /** Where it is told who has an endpoint's addresses now. */
   announces?(network: Network<O>, facts: Facts): readonly IfName[]
   /** The MAC that links of the network have if nobody chooses one, and that the engine must not set. */

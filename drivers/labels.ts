@@ -7,6 +7,8 @@ export interface Label<T> {
   readonly fallback: T
   /** Completes "expected ...". */
   readonly expected: string
+  /** An empty value is as good as none, as Docker's own driver has it. */
+  readonly mayBeEmpty?: true
   /** What is wrong with a value, in the words of Docker's own driver. */
   readonly refusal?: (text: string) => string
 }
@@ -52,7 +54,7 @@ export function parseLabels<const L extends Labels>(
 
 function valueOf(row: Row, raw: Readonly<Record<string, string>>): unknown {
   const text = raw[row.label]
-  if (text === undefined) return row.fallback
+  if (text === undefined || (text === '' && row.mayBeEmpty)) return row.fallback
   const value = row.parse(text)
   if (value !== undefined) return value
   const what = row.refusal?.(text) ?? `failed to parse ${row.label} value: ${JSON.stringify(text)}`

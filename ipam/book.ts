@@ -7,6 +7,7 @@ import type { PoolId } from '../plugin-api/ids.ts'
 import { Pool } from './pool.ts'
 import { Released } from './released.ts'
 import { keyOf, readRecords } from './records.ts'
+import { Repetitions } from './repetitions.ts'
 
 export interface IpamOptions {
   readonly store: Store
@@ -15,6 +16,10 @@ export interface IpamOptions {
   readonly avoid?: () => readonly Cidr[]
   /** Is this the address of an endpoint that is joined and alive? Then its release is a late one, by an owner before. */
   readonly inUse?: (pool: PoolEntry, address: Ip) => boolean
+  /** Was a network made on it, as far as the records and the engine tell? */
+  readonly isMade?: (pool: PoolEntry) => boolean
+  /** Are engines told to send this client no MACs? */
+  readonly macless?: (client: string) => boolean
   /** Who has it, for people: `network web` of a pool, `container www` of an address. Undefined: not known. */
   readonly nameOf?: (pool: PoolEntry, address?: Ip) => string | undefined
   /** Longest wait for the end of an endpoint whose address was released and is requested again. Default 3000. */
@@ -30,9 +35,8 @@ export class Book {
   readonly pools = new Map<PoolId, Pool>()
   /** Lives of the engine that each client has seen begin. */
   readonly sessions = new Map<string, number>()
-  readonly released = new Released()
-  /** Clients of which an engine has begun, and has asked for nothing yet that it would not repeat. */
-  readonly repeating = new Set<string>()
+  readonly released = new Released(pool => this.pools.get(pool.id) === pool)
+  readonly repetitions = new Repetitions()
   /** The unique local /48 that automatic IPv6 pools are cut from. */
   ula: DefaultPool | undefined
   /** The pool that was written last before the daemon ended, if nothing followed: its requester may not know of it. */
@@ -89,6 +93,21 @@ export class Book {
 
   inUse(pool: Pool, address: Ip): boolean {
     return this.options.inUse?.(pool.entry, address) ?? false
+  }
+
+  /** Was a network made on it? A container's address shows it as well. */
+  isMade(pool: Pool): boolean {
+    const isUsed = [...pool.leases.values()].some(({ purpose }) => purpose === 'endpoint')
+    return isUsed || (this.options.isMade?.(pool.entry) ?? false)
+  }
+
+  isMacless(client: string): boolean {
+    return this.options.macless?.(client) ?? false
+  }
+
+  /** May its requester not know of it? */
+  isUnanswered(pool: Pool): boolean {
+    return pool.id === this.unanswered && pool.leases.size === 0 && !this.isMade(pool)
   }
 
   /** Is an endpoint of it alive? */

@@ -21,15 +21,21 @@ export function grantAddress(book: Book, id: PoolId, wish: AddressWish, { patien
   if (!pool) throw unknownPool(id)
   const address = wish.address === undefined ? choose(book, pool, wish, { patient }) : readAddress(wish.address)
   if (address === undefined) throw addressesExhausted(book, pool)
+  // Whoever asks for an address in it knows of it.
+  if (book.unanswered === id) book.unanswered = undefined
   const { mac } = wish
   const { client } = pool.record
-  // Repetitions have an address and no MAC.
-  if (wish.address === undefined || mac !== undefined) book.repeating.delete(client)
-  const isEndpoint = wish.purpose === 'reserved' && wish.settled === true && !book.repeating.has(client)
-  const purpose = isEndpoint ? 'endpoint' : wish.purpose
+  const isMacless = book.isMacless(client)
+  if (wish.address === undefined) book.repetitions.end(client)
+  const taken = isMacless && wish.purpose === 'reserved' && book.repetitions.take(pool, address)
   const held = pool.leases.get(address)
   const isReleased = book.released.has(held)
-  if (held && isSameGrant(held, { purpose, mac }) && !(isReleased && purpose === 'endpoint')) {
+  const repeats = isMacless ? taken : true
+  if (
+    held &&
+    isSameGrant(held, { purpose: wish.purpose, mac, repeats }) &&
+    !(isReleased && wish.purpose === 'endpoint')
+  ) {
     return repeatLease(book, held, pool.withLength(address))
   }
   const obstacle = pool.obstacle(address, mac)
@@ -38,9 +44,11 @@ export function grantAddress(book: Book, id: PoolId, wish: AddressWish, { patien
     if (patient) return { answer: undefined, writes: [] }
     throw wish.address === undefined ? addressesExhausted(book, pool) : cannotGrant(book, pool, address, 'leased')
   }
+  // Auxiliary addresses come before the network is made, and no power cut takes them.
+  const purpose = isMacless && wish.purpose === 'reserved' && book.isMade(pool) ? 'endpoint' : wish.purpose
   const lease = { purpose, ...(mac === undefined ? {} : { mac }), at: book.time() }
   // An engine repeats addresses without a MAC, and those of containers that were given any are among them.
-  return beginLease(pool, address, lease, { chosen: purpose === 'endpoint' && wish.address !== undefined })
+  return beginLease(pool, address, lease, { chosen: purpose === 'endpoint' && wish.address !== undefined && !taken })
 }
 
 /** Whoever repeats the grant of an address holds it again. */
@@ -63,7 +71,9 @@ function choose(book: Book, pool: Pool, { purpose, mac }: AddressWish, { patient
   if (own && patient && !pool.chosen.has(own.address)) return own.address
   const free = pool.choose(purpose, book.now, mac)
   if (free !== undefined) return free
-  const others = released.filter(({ address }) => !pool.chosen.has(address) && !pool.reservations.has(address))
+  const others = released.filter(
+    ({ address }) => pool.isInRange(address) && !pool.chosen.has(address) && !pool.reservations.has(address),
+  )
   return (others.find(({ address }) => !book.inUse(pool, address)) ?? others[0])?.address
 }
 

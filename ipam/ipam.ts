@@ -4,7 +4,7 @@
  * what is kept of an address beside its lease: docs/adr/0006-ipam-kept-addresses.md.
  */
 import type { IpamOptions } from './book.ts'
-import type { Ended, Release, ReservationWish } from './desk.ts'
+import type { Freed, Release, ReservationWish } from './desk.ts'
 import type { Step } from './journal.ts'
 import type { Pool } from './pool.ts'
 import type { LeaseEntry, PoolEntry, PoolGrant, Reservation } from './records.ts'
@@ -49,7 +49,7 @@ export class Ipam {
     await this.#journal.run(() => {
       const before = this.#book.sessionOf(client)
       this.#book.sessions.set(client, before + 1)
-      this.#book.repeating.add(client)
+      this.#book.repetitions.end(client)
       const undo = (): unknown => this.#book.sessions.set(client, before)
       return { answer: undefined, writes: [{ key: sessionKey(client), value: before + 1 }], undo }
     })
@@ -140,7 +140,7 @@ export class Ipam {
   }
 
   /** For an operator: ends all that keeps an address from being given out. Throws UserError. */
-  async release(wish: Release): Promise<readonly Ended[]> {
+  async release(wish: Release): Promise<Freed> {
     return this.#change(() => release(this.#book, wish))
   }
 
@@ -162,7 +162,7 @@ export class Ipam {
   get unanswered(): PoolEntry | undefined {
     const { pools, unanswered } = this.#book
     const pool = unanswered === undefined ? undefined : pools.get(unanswered)
-    return pool?.leases.size === 0 ? pool.entry : undefined
+    return pool && this.#book.isUnanswered(pool) ? pool.entry : undefined
   }
 
   /** Pools that no engine has repeated since the last one began, without a container's address. */

@@ -23,10 +23,6 @@ export class PastLeases extends MacShelf<Past> {
     return [...this.#resting.keys()]
   }
 
-  get restingCount(): number {
-    return this.#resting.size
-  }
-
   override put(address: Ip, value: Past | undefined): void {
     // Deleted first: a key that stays would keep its place.
     super.put(address, undefined)

@@ -16,13 +16,14 @@ export type Obstacle =
 export interface Usage {
   readonly size: bigint
   readonly free: bigint
-  /** Of all leases, those by name outside of the range included. */
   readonly leased: number
   /** Once chosen by name, and reserved, without a lease. */
   readonly chosen: number
   readonly reserved: number
   /** Among the free ones: not given out yet, unless there is no other. */
   readonly resting: number
+  /** Leases by name outside of the range; nothing else here counts what is outside. */
+  readonly outside: number
 }
 
 type Shelves = { readonly [S in Sort]: Shelf<Kept[S]> }
@@ -32,6 +33,7 @@ export class Pool {
   record: PoolRecord
   readonly #restMs: number
   readonly #bounds: ReturnType<typeof rangeOf>
+  readonly #range: ReturnType<typeof rangeOf>
   readonly #leases = new PlainShelf<Lease>()
   readonly #chosen = new PlainShelf<Chosen>()
   readonly #reservations = new MacShelf<Reservation>()
@@ -50,8 +52,6 @@ export class Pool {
   readonly #window: Bitmap
   readonly #base: bigint
   readonly #size: bigint
-  /** Special addresses in the window. */
-  readonly #specials: number
 
   /** `restMs`: for how long an address is not given out after its endpoint let go of it, while there are others. */
   constructor(id: PoolId, record: PoolRecord, restMs: number) {
@@ -61,12 +61,12 @@ export class Pool {
     const { first, last } = rangeOf(record.range ?? record.subnet)
     const size = last - first + 1n
     this.#bounds = rangeOf(record.subnet)
+    this.#range = { first, last }
     this.#base = first
     this.#window = new Bitmap(size > maxWindow ? maxWindow : Number(size))
     this.#special = specialAddresses(record.subnet)
     for (const address of this.#special.keys()) this.#mark(address)
-    this.#specials = this.#window.taken
-    this.#size = size - BigInt(this.#specials)
+    this.#size = size - BigInt(this.#window.taken)
   }
 
   get entry(): PoolEntry {
@@ -126,7 +126,7 @@ export class Pool {
     if (own !== undefined) return own
     const offset = isGateway ? this.#window.firstFree() : this.#window.nextFree()
     if (offset !== undefined) return ipFromBigint(this.#base + BigInt(offset), this.record.family)
-    return this.#past.resting.find(address => !this.#isKept(address))
+    return this.#past.resting.find(address => this.#isForAnybody(address))
   }
 
   /** Puts one record; gives what undoes it. A lease must be free of obstacles. */
@@ -155,17 +155,25 @@ export class Pool {
 
   usage(now: number): Usage {
     this.#wake(now)
+    const inside = (addresses: Iterable<Ip>): readonly Ip[] => [...addresses].filter(address => this.isInRange(address))
     const idle = (addresses: Iterable<Ip>): number =>
-      [...addresses].filter(address => !this.#leases.get(address)).length
-    const resting = this.#past.resting.filter(address => !this.#isKept(address)).length
+      inside(addresses).filter(address => !this.#leases.get(address)).length
+    const leased = inside(this.leases.keys()).length
+    const chosen = idle([...this.chosen.keys()].filter(address => !this.#reservations.get(address)))
+    const reserved = idle(this.reservations.keys())
     return {
       size: this.#size,
-      free: this.#size - BigInt(this.#window.taken - this.#specials - resting),
-      leased: this.leases.size,
-      chosen: idle([...this.chosen.keys()].filter(address => !this.#reservations.get(address))),
-      reserved: idle(this.reservations.keys()),
-      resting,
+      free: this.#size - BigInt(leased + chosen + reserved),
+      ...{ leased, chosen, reserved },
+      resting: this.#past.resting.filter(address => this.#isForAnybody(address)).length,
+      outside: this.leases.size - leased,
     }
+  }
+
+  /** Is it among those that are chosen from, when nobody names one? */
+  isInRange(address: Ip): boolean {
+    const number = ipToBigint(address)
+    return this.#range.first <= number && number <= this.#range.last
   }
 
   /** Why it is granted to nobody. */
@@ -189,7 +197,12 @@ export class Pool {
     const reserved = this.#reservations.addressOf(mac)
     if (reserved !== undefined && this.obstacle(reserved, mac) === undefined) return reserved
     const before = this.#past.addressOf(mac)
-    return before !== undefined && !this.#isKept(before) ? before : undefined
+    return before !== undefined && this.#isForAnybody(before) ? before : undefined
+  }
+
+  /** For who names no address, if it does not rest. */
+  #isForAnybody(address: Ip): boolean {
+    return this.isInRange(address) && !this.#isKept(address)
   }
 
   /** Not for who names no address, whether it rests or not. */

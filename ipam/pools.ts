@@ -25,21 +25,28 @@ export function grantPool(book: Book, wish: PoolWish): Step<PoolEntry> {
 
 /** With all that is kept of its addresses. */
 export function endPool(book: Book, pool: Pool): Step<boolean> {
+  const { unanswered } = book
   book.pools.delete(pool.id)
-  const undo = (): unknown => book.pools.set(pool.id, pool)
+  if (unanswered === pool.id) book.unanswered = undefined
+  const undo = (): void => {
+    book.pools.set(pool.id, pool)
+    book.unanswered = unanswered
+  }
   return { answer: true, writes: [...keysOf(pool).map(key => ({ key })), { key: poolKey(pool.id) }], undo }
 }
 
 function mayRepeat(book: Book, pool: Pool): boolean {
-  return pool.record.session < book.sessionOf(pool.record.client) || pool.id === book.unanswered
+  return pool.record.session < book.sessionOf(pool.record.client) || book.isUnanswered(pool)
 }
 
 function repeatPool(book: Book, pool: Pool): Step<PoolEntry> {
-  const before = pool.record
-  book.unanswered = undefined
+  const [before, { unanswered }] = [pool.record, book]
+  if (unanswered === pool.id) book.unanswered = undefined
   pool.record = { ...before, session: book.sessionOf(before.client) }
+  book.repetitions.addPool(pool)
   const undo = (): void => {
     pool.record = before
+    book.unanswered = unanswered
   }
   return { answer: pool.entry, writes: [{ key: poolKey(pool.id), value: pool.record }], undo }
 }

@@ -1,12 +1,13 @@
 /** Refusals in the engine's own words, which people and scripts know, followed by what to do. */
 import type { Book } from './book.ts'
 import { leadsEverywhere, type DefaultPool } from './defaults.ts'
+import type { Hold } from './desk.ts'
 import type { Obstacle, Pool } from './pool.ts'
 import type { Lease, PoolEntry } from './records.ts'
 import type { Cidr, Family, Ip } from '../native/value/ip.ts'
 import type { Mac } from '../native/value/mac.ts'
 import type { PoolId } from '../plugin-api/ids.ts'
-import { lengthOf, overlaps } from '../native/value/ip.ts'
+import { lengthOf, overlaps, parseCidr } from '../native/value/ip.ts'
 import { UserError } from '../plugin-api/answer.ts'
 
 /** So many holders are named when something is used up. */
@@ -22,9 +23,12 @@ export function badSubPool(hint: string): UserError {
 
 export function poolOverlap(book: Book, subnet: Cidr, holder: Pool): UserError {
   const name = book.nameOf(holder)
+  const { subnet: other, at } = holder.record
   const by = name === undefined ? '' : ` by ${name}`
+  const end =
+    name === undefined ? `end the pool with 'weft ipam release ${other}' if no network has it` : 'remove the network'
   return new UserError('POOL_OVERLAP', 'Pool overlaps with other one on this address space', {
-    hint: `${subnet} meets ${holder.record.subnet}, held${by} since ${time(holder.record.at)}; choose another subnet or remove the network that has it`,
+    hint: `${subnet} meets ${other}, held${by} since ${time(at)}; choose another subnet, or ${end}`,
   })
 }
 
@@ -77,7 +81,10 @@ export function notInPools(address: Ip, pools: readonly PoolEntry[]): UserError 
 }
 
 export function badAddress(text: string): UserError {
-  return new UserError('BAD_ADDRESS', `invalid address ${JSON.stringify(text)}`)
+  const address = parseCidr(text)
+  return new UserError('BAD_ADDRESS', `invalid address ${JSON.stringify(text)}`, {
+    hint: address === undefined ? 'write 10.0.0.1 or fd00::1' : `without /${lengthOf(address)}`,
+  })
 }
 
 /** Who has what, and who has it longest. */
@@ -119,14 +126,21 @@ export function macReserved(mac: Mac, address: Ip): UserError {
   })
 }
 
-export function addressHeld(address: Ip, by: string): UserError {
-  return new UserError('ADDRESS_HELD', `${address} is in use by ${by}`, {
-    hint: 'remove that first; --force ends the lease all the same, and the address may be given to somebody else',
+/** `client` never learns of a MAC. */
+export function maclessReservation(client: string): UserError {
+  return new UserError('MAC_REFUSED', `${client} gets no MACs from the engine`, {
+    hint: 'leave --mac out: whoever names the address gets it',
   })
 }
 
+export function addressHeld(address: Ip, { why, hint }: Hold): UserError {
+  return new UserError('ADDRESS_HELD', `${address} ${why}`, { hint })
+}
+
 export function addressFree(address: Ip): UserError {
-  return new UserError('ADDRESS_FREE', `nothing keeps ${address}`)
+  return new UserError('ADDRESS_FREE', `nothing keeps ${address}`, {
+    hint: `'weft ipam show ${address}' tells about it, 'weft ipam check' finds what nobody uses`,
+  })
 }
 
 function holderOf(book: Book, pool: Pool, address: Ip, obstacle: Obstacle): string {

@@ -14,6 +14,12 @@ export interface HeldAddress {
 
 export class Released {
   readonly #held = new Map<Lease, HeldAddress>()
+  readonly #isCurrent: (pool: Pool) => boolean
+
+  /** `isCurrent`: a pool that ended may have a successor of the same id. */
+  constructor(isCurrent: (pool: Pool) => boolean) {
+    this.#isCurrent = isCurrent
+  }
 
   add(held: HeldAddress): void {
     this.#held.set(held.lease, held)
@@ -38,10 +44,10 @@ export class Released {
     return this.#current().filter(({ address }) => addresses.includes(address))
   }
 
-  /** Leases that ended by another way are forgotten. */
+  /** Leases that ended by another way, or with their pool, are forgotten. */
   #current(): readonly HeldAddress[] {
     for (const [lease, { pool, address }] of this.#held) {
-      if (pool.leases.get(address) !== lease) this.#held.delete(lease)
+      if (!this.#isCurrent(pool) || pool.leases.get(address) !== lease) this.#held.delete(lease)
     }
     return [...this.#held.values()]
   }

@@ -26,16 +26,14 @@ export interface PoolWish {
   readonly options?: Readonly<Record<string, string>>
 }
 
-/** Without type and MAC the engine asks for an auxiliary address (`reserved`), or repeats a request of before. */
+/**
+ * Without type and MAC the engine asks for an auxiliary address (`reserved`), or repeats a request of before; one that was
+ * told to send no MACs, perhaps for a container with `--ip`.
+ */
 export interface AddressWish {
   readonly purpose: Purpose
   readonly address?: string
   readonly mac?: Mac
-  /**
-   * Of an engine that was told to send no MACs: the network on this pool is made. Auxiliary addresses come before, so that
-   * an address by name is an endpoint's, unless an engine begins and repeats itself.
-   */
-  readonly settled?: boolean
 }
 
 export type ReadWish =
@@ -77,14 +75,18 @@ export function readAddress(text: string): Ip {
 
 /**
  * May a granted address be granted once more? A gateway to its network; an endpoint's to the same MAC. Requests without
- * a MAC only come for networks that begin, whose pool nobody else has, and from an engine that begins and repeats itself.
+ * a MAC only come for networks that begin, whose pool nobody else has, and from an engine that begins and repeats itself;
+ * `repeats` says that it may be so where the engine sends no MACs at all.
  */
-export function isSameGrant(held: Lease, wish: { readonly purpose: Purpose; readonly mac: Mac | undefined }): boolean {
+export function isSameGrant(
+  held: Lease,
+  wish: { readonly purpose: Purpose; readonly mac: Mac | undefined; readonly repeats: boolean },
+): boolean {
   switch (wish.purpose) {
     case 'gateway':
       return held.purpose === 'gateway'
     case 'reserved':
-      return held.purpose === 'reserved' || held.purpose === 'endpoint'
+      return wish.repeats && (held.purpose === 'reserved' || held.purpose === 'endpoint')
     case 'endpoint':
       return held.purpose === 'endpoint' && held.mac !== undefined && held.mac === wish.mac
   }

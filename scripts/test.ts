@@ -14,18 +14,23 @@ const layers: Readonly<Record<string, { readonly timeoutSeconds: number; readonl
   unit: { timeoutSeconds: 60 * patience, beside: availableParallelism() },
   golden: { timeoutSeconds: 60 * patience, beside: availableParallelism() },
   lab: { timeoutSeconds: 300 * patience, beside: 3 },
-  // One processor, and a slow one.
-  guest: { timeoutSeconds: 480 * patience, beside: 1 },
+  // Slow processors, and emulated.
+  guest: { timeoutSeconds: 600 * patience, beside: 1 },
 }
+/** More than a minute each. They begin first: none is left running alone at the end. */
+const long = ['crash', 'restart', 'coexist-firewalld', 'coexist-ufw', 'coexist-mark', 'coexist', 'lives'].map(
+  name => `test/lab/${name}.test.ts`,
+)
 
 function filesOf(argument: string): readonly string[] {
   const path = layers[argument] ? `test/${argument}` : argument
   if (!existsSync(path)) throw new Error(`${argument}: neither a layer (${Object.keys(layers).join(', ')}) nor a file`)
   if (statSync(path).isFile()) return [path]
-  return readdirSync(path, { recursive: true, encoding: 'utf8' })
+  const paths = readdirSync(path, { recursive: true, encoding: 'utf8' })
     .filter(name => name.endsWith('.test.ts'))
     .map(name => `${path}/${name}`)
     .sort()
+  return [...long.filter(each => paths.includes(each)), ...paths.filter(each => !long.includes(each))]
 }
 
 /** `tells`: what the test prints is shown also when it passes: figures, tables. */
@@ -62,7 +67,7 @@ async function runFile(path: string, timeoutSeconds: number, tells: boolean): Pr
 /** The files of this layer run inside, each reported by this very program. */
 async function runGuest(argument: string): Promise<Outcome> {
   const { runInGuest } = await import('../test/support/guest/run.ts')
-  return runInGuest({ what: [argument], timeoutSeconds: 540 * patience, print: console.log })
+  return runInGuest({ what: [argument], timeoutSeconds: 900 * patience, print: console.log })
 }
 
 const wanted = process.argv.slice(2)

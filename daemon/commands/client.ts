@@ -10,7 +10,8 @@ const patienceMs = { GET: 10_000, POST: 120_000 } as const
 
 /**
  * `socketPath` is read when a command first asks, so that commands without need of the daemon also run where its
- * settings are broken. Rejects with UserError `NOT_RUNNING`, `NOT_PERMITTED`, `NO_ANSWER` or `REFUSED`.
+ * settings are broken. Rejects with UserError `NOT_RUNNING`, `NOT_PERMITTED`, `NO_ANSWER`, the
+ * code of a refusal, or `REFUSED`.
  */
 export function adminClient(socketPath: () => string): Admin {
   return {
@@ -52,8 +53,15 @@ function ask(socketPath: string, method: 'GET' | 'POST', path: string, body?: un
 function valueOf(status: number, text: string): unknown {
   const value: unknown = JSON.parse(text)
   if (status < 400) return value
-  const told = typeof value === 'object' && value !== null && 'error' in value ? String(value.error) : text
-  throw new UserError('REFUSED', `weftd refused: ${told}`)
+  const { error = text, code } = (typeof value === 'object' && value !== null ? value : {}) as Refusal
+  const told = `weftd refused: ${error}`
+  throw code === undefined ? new UserError('REFUSED', told) : new UserError(code, told)
+}
+
+/** How the daemon answers what it does not do. */
+interface Refusal {
+  readonly error?: string
+  readonly code?: string
 }
 
 function explain(cause: Error, socketPath: string): Error {

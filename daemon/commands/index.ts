@@ -91,9 +91,9 @@ export const groups: Readonly<Record<string, Group>> = {
         load: async () => (await import('./ipam.ts')).reserve,
       },
       release: {
-        help: 'end all that keeps an address from being given out',
-        words: [address],
-        flags: [{ flag: '--force', help: 'also a lease that somebody uses' }],
+        help: 'end all that keeps an address from being given out, or a pool that no network uses',
+        words: [{ name: '<what>', help: 'an address, or a subnet or id of a pool' }],
+        flags: [{ flag: '--force', help: 'also a lease that somebody uses; a pool with addresses in use' }],
         load: async () => (await import('./ipam.ts')).release,
       },
     },

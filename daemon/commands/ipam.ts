@@ -9,7 +9,7 @@ export const list: Command = {
     if (context.json) context.print(JSON.stringify(rows, undefined, 2))
     else if (rows.length === 0) context.print('no pools yet: docker network create --ipam-driver weft-ipam NAME')
     else {
-      const header = ['POOL', 'RANGE', 'NETWORK', 'DRIVER', 'USED', 'KEPT', 'RESTING', 'FREE', 'FOR']
+      const header = ['POOL', 'RANGE', 'NETWORK', 'DRIVER', 'USED', 'KEPT', 'RESTING', 'FREE', 'OUTSIDE', 'FOR']
       context.print(table(header, rows.map(poolLine)))
     }
     return 0
@@ -31,14 +31,13 @@ export const check: Command = {
     if (context.json) context.print(JSON.stringify(suspects, undefined, 2))
     else if (suspects.length === 0) context.print('leases, endpoints and engine agree')
     else {
-      const lines = suspects.map(({ address, pool, network, reason }) => [
-        address ?? none,
-        pool,
-        network ?? none,
-        reason,
+      const lines = suspects.map(({ address = none, pool = none, network = none, reason }) => [
+        ...[address, pool, network, reason],
       ])
       context.print(table(['ADDRESS', 'POOL', 'NETWORK', 'REASON'], lines))
-      context.print("a lease that nobody uses ends with 'weft ipam release ADDRESS'")
+      context.print(
+        "a lease that nobody uses ends with 'weft ipam release ADDRESS', a pool with 'weft ipam release POOL'",
+      )
     }
     return suspects.length === 0 ? 0 : 1
   },
@@ -54,13 +53,12 @@ export const reserve: Command = {
 }
 
 export const release: Command = {
-  async run(context, { force = false }, address = '') {
-    const report = await context.admin.release({ address, force })
+  async run(context, { force = false }, what = '') {
+    const report = await context.admin.release({ what, force })
     if (context.json) context.print(JSON.stringify(report, undefined, 2))
     else {
-      const stays = report.usedBy !== undefined && !report.ended.includes('lease')
-      context.print(`ended of ${report.address}: ${report.ended.map(name => endedNames[name]).join(', ')}`)
-      if (stays) context.print(`${report.usedBy} goes on using it`)
+      context.print(`ended of ${report.what}: ${report.ended.map(name => endedNames[name]).join(', ')}`)
+      if (report.stays !== undefined) context.print(`its lease stays: ${report.what} ${report.stays}`)
     }
     return 0
   },
@@ -71,6 +69,7 @@ const endedNames = {
   chosen: 'that it is kept for who chose it once',
   reservation: 'its reservation',
   rest: 'its rest',
+  pool: 'the pool, with all that was kept of its addresses',
 } as const
 
 function poolLine(row: PoolRow): readonly string[] {
@@ -83,6 +82,7 @@ function poolLine(row: PoolRow): readonly string[] {
     String(row.kept),
     String(row.resting),
     row.free,
+    row.range === undefined ? none : String(row.outside),
     span(Date.now() - row.since),
   ]
 }

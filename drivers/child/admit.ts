@@ -1,9 +1,10 @@
 /** What a network on a parent must be like, by itself and beside the others on that parent. */
+import type { Ipvlan } from '../../native/kernel/resource.ts'
 import { addressOf, contains, familyOf, overlaps } from '../../native/value/ip.ts'
 import { UserError } from '../../plugin-api/answer.ts'
 import type { Facts, Network } from '../driver.ts'
 import { matchFamilies } from '../network-labels.ts'
-import { hostWishes, poolsOf } from './host.ts'
+import { hostWishes, poolsOf, proxySwitch } from './host.ts'
 import type { ChildNetwork } from './options.ts'
 import { onParents, parentOf, refused, vlansFor } from './parent.ts'
 
@@ -24,8 +25,11 @@ export function admit(network: ChildNetwork, others: readonly Network[], facts: 
     })
   }
   for (const other of neighbours) if (parentOf(other) === parentOf(network)) checkBeside(network, other)
+  checkForeign(network, facts)
   checkMtu(network, facts)
-  return vlans.length === 0 ? network : { ...network, options: { ...network.options, vlans } }
+  const proxyKept = isProxyOn(network, neighbours, facts)
+  const more = { ...(vlans.length > 0 && { vlans }), ...(proxyKept && { proxyKept }) }
+  return { ...network, options: { ...network.options, ...more } }
 }
 
 function checkSubnets(network: ChildNetwork): void {
@@ -60,14 +64,38 @@ function checkBeside(network: ChildNetwork, other: ChildNetwork): void {
     }
     return
   }
-  if (theirs.kind !== 'ipvlan') return
-  const [one, two] = [manner, theirs].map(({ mode, flag = 'bridge' }) => `${mode}, ${flag}`)
-  if (one !== two) {
-    const text = `network ${other.id} is already using parent interface ${parent} in another mode (${two ?? ''})`
-    throw new UserError('PARENT_BUSY', text, {
-      hint: `all ipvlan links of a parent have one mode, and this network (${one ?? ''}) would change those of the other`,
-    })
+  if (theirs.kind === 'ipvlan') checkModes(network, manner, theirs, `network ${other.id}`)
+}
+
+/** The same of links that others made, as far as they are in this namespace. */
+function checkForeign(network: ChildNetwork, { links }: Facts): void {
+  const { manner } = network.options
+  if (manner.kind !== 'ipvlan') return
+  const parent = parentOf(network)
+  for (const { name, own, ipvlan } of links) {
+    if (own || !ipvlan || ![name, ipvlan.parent].includes(parent)) continue
+    checkModes(network, manner, ipvlan, `link ${name} of the host`)
   }
+}
+
+type Manner = Pick<Ipvlan, 'mode' | 'flag'>
+
+function checkModes(network: ChildNetwork, mine: Manner, theirs: Manner, who: string): void {
+  const [one, two] = [mine, theirs].map(({ mode, flag = 'bridge' }) => `${mode}, ${flag}`)
+  if (one === two) return
+  const text = `${who} is already using parent interface ${parentOf(network)} in another mode (${two ?? ''})`
+  throw new UserError('PARENT_BUSY', text, {
+    hint: `all ipvlan links of a parent have one mode, and this network (${one ?? ''}) would change those of the other`,
+  })
+}
+
+/** Was the switch on before weft came? Its own networks that wish it set it back. */
+function isProxyOn(network: ChildNetwork, neighbours: readonly ChildNetwork[], { foreignSwitches }: Facts): boolean {
+  const parent = parentOf(network)
+  if (!network.options.proxy || !foreignSwitches.includes(proxySwitch(parent))) return false
+  return !neighbours.some(
+    other => parentOf(other) === parent && other.options.proxy && other.options.proxyKept === undefined,
+  )
 }
 
 function checkMtu({ options }: ChildNetwork, { links }: Facts): void {

@@ -19,10 +19,8 @@ export function childDriver(own: Pick<Driver<ChildOptions>, Own | 'fixedMac' | '
     admitEndpoint,
     hostWishes,
 
-    search({ options }, { links }) {
-      const { parent, dad = 'fast' } = options
-      const link = links.find(({ name }) => name === parent)
-      return link?.up && dad !== 'off' ? { link: link.name, timing: dad } : undefined
+    search({ options: { parent, dad = 'fast' } }) {
+      return parent === undefined || dad === 'off' ? undefined : { link: parent, timing: dad }
     },
 
     announces(network, { links }) {
@@ -36,10 +34,12 @@ export function childDriver(own: Pick<Driver<ChildOptions>, Own | 'fixedMac' | '
     parentOf: ({ options }) => options.parent,
     planHost,
 
-    planNetwork: network =>
-      network.options.parent === undefined
-        ? [{ type: 'dummy', name: parentOf(network), alias: `weft network ${network.id}` }]
-        : [],
+    planNetwork(network) {
+      const { parent, mtu } = network.options
+      if (parent !== undefined) return []
+      const size = mtu === undefined ? {} : { mtu }
+      return [{ type: 'dummy', name: parentOf(network), alias: `weft network ${network.id}`, ...size }]
+    },
 
     planEndpoint,
     publishing: network => publishing(own.name, network),
@@ -52,8 +52,9 @@ export function childDriver(own: Pick<Driver<ChildOptions>, Own | 'fixedMac' | '
 
 function publishing(driver: string, network: ChildNetwork): Publishing {
   const none = { host: [], direct: [] }
-  if (network.options.ignorePorts || (isApart(network) && hasHost(network))) return none
-  if (hasHost(network)) return { host: familiesOfHost(network), direct: [] }
+  // An internal network publishes nothing, and nobody is told so: as Docker has it.
+  if (network.options.ignorePorts || network.internal) return none
+  if (hasHost(network)) return { host: familiesOfHost(network), direct: [], ...(isApart(network) && { atJoin: true }) }
   return {
     ...none,
     refusal: {

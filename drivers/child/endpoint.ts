@@ -6,7 +6,7 @@ import type { Endpoint, Facts, JoinAnswer, Others } from '../driver.ts'
 import { ifName } from '../names.ts'
 import { held, published } from '../published.ts'
 import { hasHost, hostAddressFor, proxiesFor, routesTo } from './host.ts'
-import { isApart, onParents, parentOf } from './parent.ts'
+import { isApart, onParents, parentOf, refused } from './parent.ts'
 import type { ChildNetwork } from './options.ts'
 
 export function planEndpoint(network: ChildNetwork, endpoint: Endpoint, facts: Facts): readonly Resource[] {
@@ -55,18 +55,26 @@ export function admitEndpoint(network: ChildNetwork, endpoint: Endpoint, others:
     }
     if (link?.addresses.includes(address)) throw taken(address, `the host itself has it on ${parent}`)
   }
-  const isOwnMac = network.options.manner.kind === 'macvlan' && network.options.manner.mode !== 'passthru'
+  const isOwnMac = network.options.manner.kind === 'macvlan' && !isPassthru(network)
   if (isOwnMac && link?.mac === endpoint.mac) throw macTaken(endpoint, `${parent} itself has it`)
   for (const other of others.endpoints) {
     if (other.id === endpoint.id) continue
     const [theirs] = onParents([others.network(other.networkId)].filter(one => one !== undefined))
     if (!theirs || parentOf(theirs) !== parent) continue
     const where = `endpoint ${other.id.slice(0, 12)} of network ${theirs.id.slice(0, 12)} has it`
+    const isSame = other.networkId === network.id && mine.some(address => holds(other, address))
+    if (isPassthru(network) && other.phase !== 'left' && !isSame) {
+      throw refused('PARENT_BUSY', network, `${where}, and passthru takes the whole link`, 'stop that container first')
+    }
     if (isOwnMac && other.mac === endpoint.mac) throw macTaken(endpoint, where)
     // The same address in the same network is given again: the old holder is gone.
     const both = other.networkId === network.id ? undefined : mine.find(address => holds(other, address))
     if (both !== undefined) throw taken(both, where)
   }
+}
+
+function isPassthru({ options: { manner } }: ChildNetwork): boolean {
+  return manner.kind === 'macvlan' && manner.mode === 'passthru'
 }
 
 function holds({ addresses }: Endpoint, address: string): boolean {

@@ -13,6 +13,7 @@ export function planHost(facts: Facts, uses: readonly NetworkUse<ChildOptions>[]
   return [
     ...uses.flatMap(({ network }) => network.options.vlans ?? []).map(vlanLink),
     ...(reached.length > 0 ? planFirewall(facts) : []),
+    ...proxySwitches(facts, reached),
     ...reached.filter(({ used }) => used).flatMap(({ network }) => planShim(network)),
   ]
 }
@@ -79,7 +80,6 @@ function planShim(network: ChildNetwork): readonly Resource[] {
   const size = mtu === undefined ? {} : { mtu }
   const has6 = hostAddresses.some(address => familyOf(address) === 6)
   return [
-    ...proxySwitches(network),
     // The rules know the link before it exists.
     element('shims', name),
     manner.kind === 'macvlan'
@@ -109,9 +109,22 @@ function switches(name: IfName, { has6 }: { readonly has6: boolean }): readonly 
 }
 
 /** The host answers for addresses of IPv4 as soon as it forwards; for IPv6 the link has a switch of its own. */
-function proxySwitches(network: ChildNetwork): readonly Sysctl[] {
-  if (!network.options.proxy || !familiesOfHost(network).includes(6)) return []
-  return [{ type: 'sysctl', key: `net/ipv6/conf/${parentOf(network)}/proxy_ndp`, value: '1', setBack: '0' }]
+export function proxySwitch(parent: IfName): string {
+  return `net/ipv6/conf/${parent}/proxy_ndp`
+}
+
+/**
+ * On while a network of the parent is used. Off is wished as well, as long as there is such a network: a crash may have
+ * left it on.
+ */
+function proxySwitches({ links }: Facts, reached: readonly NetworkUse<ChildOptions>[]): readonly Sysctl[] {
+  const proxying = reached.filter(({ network }) => network.options.proxy && familiesOfHost(network).includes(6))
+  return [...Map.groupBy(proxying, ({ network }) => parentOf(network))].flatMap(([parent, uses]): readonly Sysctl[] => {
+    const own = { type: 'sysctl', key: proxySwitch(parent) } as const
+    const isKept = uses.some(({ network }) => network.options.proxyKept)
+    if (uses.some(({ used }) => used)) return [{ ...own, value: '1', ...(isKept ? {} : { setBack: '0' }) }]
+    return isKept || !links.some(({ name }) => name === parent) ? [] : [{ ...own, value: '0' }]
+  })
 }
 
 /** Families in which the host has a place in the network. */

@@ -35,6 +35,8 @@ export interface ChildOptions {
   readonly hostAccess?: true | readonly Ip[]
   /** The host answers in the LAN of the parent for the containers, which are behind it. */
   readonly proxy?: boolean
+  /** The parent's own switch for that, with IPv6, was on before: it stays on. */
+  readonly proxyKept?: boolean
   /** -p is left to the other networks of the container. */
   readonly ignorePorts?: boolean
   /** What the user said of the families, to be held against what the engine gave. */
@@ -55,6 +57,7 @@ export const commonTable = {
   parent: {
     label: 'parent',
     fallback: undefined,
+    mayBeEmpty: true,
     expected: 'the name of a link of the host, or of a VLAN on it: eth0, eth0.50',
     parse: (text: string) => (isLinkName(text) ? text : undefined),
   },
@@ -85,6 +88,9 @@ export const commonTable = {
   ...announcements,
   strict,
 } as const
+
+/** What people know from elsewhere. */
+export const refusedOptions = { vlan: 'a VLAN is part of the name of the parent: -o parent=eth0.50' } as const
 
 /** Values of the table by the names that the record has. */
 export function commonOptions(

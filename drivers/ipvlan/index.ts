@@ -2,7 +2,7 @@
 import type { Ipvlan, IpvlanFlag, IpvlanMode } from '../../native/kernel/resource.ts'
 import { UserError } from '../../plugin-api/answer.ts'
 import { childDriver } from '../child/driver.ts'
-import { commonOptions, commonTable, type ChildOptions } from '../child/options.ts'
+import { commonOptions, commonTable, refusedOptions, type ChildOptions } from '../child/options.ts'
 import { parentOf } from '../child/parent.ts'
 import { bool, parseLabels } from '../labels.ts'
 import { macOf } from '../names.ts'
@@ -15,6 +15,7 @@ const table = {
   mode: {
     label: 'ipvlan_mode',
     fallback: 'l2',
+    mayBeEmpty: true,
     expected: modes.join(', '),
     refusal: (text: string) => `requested ipvlan mode '${text}' is not valid`,
     parse: (text: string) => modes.find(known => known === text),
@@ -22,6 +23,7 @@ const table = {
   flag: {
     label: 'ipvlan_flag',
     fallback: 'bridge',
+    mayBeEmpty: true,
     expected: flags.join(', '),
     refusal: (text: string) => `requested ipvlan flag '${text}' is not valid`,
     parse: (text: string) => flags.find(known => known === text),
@@ -29,13 +31,15 @@ const table = {
   proxy: bool('weft.proxy', false),
 } as const
 
+const rules = { table, refused: refusedOptions, strictLabel: table.strict } as const
+
 export const ipvlanLabels: readonly string[] = Object.values(table).map(({ label }) => label)
 
 export const ipvlanDriver = childDriver({
   name: 'ipvlan',
 
   parseOptions(raw): ChildOptions {
-    const { values, ignored } = parseLabels('weft-ipvlan', { table, refused: {}, strictLabel: table.strict }, raw)
+    const { values, ignored } = parseLabels('weft-ipvlan', rules, raw)
     const { mode, flag, proxy } = values
     if (flag !== 'bridge' && values.hostAccess !== undefined && values.hostAccess !== false) {
       throw new UserError('OPTION_CONFLICT', `host_access has no meaning with ipvlan_flag=${flag}`, {

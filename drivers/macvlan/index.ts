@@ -2,7 +2,7 @@
 import type { Macvlan, MacvlanMode } from '../../native/kernel/resource.ts'
 import { UserError } from '../../plugin-api/answer.ts'
 import { childDriver } from '../child/driver.ts'
-import { commonOptions, commonTable, type ChildOptions } from '../child/options.ts'
+import { commonOptions, commonTable, refusedOptions, type ChildOptions } from '../child/options.ts'
 import { parseLabels } from '../labels.ts'
 import { number, withoutDefaults } from '../network-labels.ts'
 
@@ -13,6 +13,7 @@ const table = {
   mode: {
     label: 'macvlan_mode',
     fallback: 'bridge',
+    mayBeEmpty: true,
     expected: modes.join(', '),
     refusal: (text: string) => `requested macvlan mode '${text}' is not valid`,
     parse: (text: string) => modes.find(known => known === text),
@@ -21,13 +22,15 @@ const table = {
   bclim: number('bclim', -1, 1_000_000),
 } as const
 
+const rules = { table, refused: refusedOptions, strictLabel: table.strict } as const
+
 export const macvlanLabels: readonly string[] = Object.values(table).map(({ label }) => label)
 
 export const macvlanDriver = childDriver({
   name: 'macvlan',
 
   parseOptions(raw): ChildOptions {
-    const { values, ignored } = parseLabels('weft-macvlan', { table, refused: {}, strictLabel: table.strict }, raw)
+    const { values, ignored } = parseLabels('weft-macvlan', rules, raw)
     const { mode, bcqueuelen, bclim } = values
     if (mode !== 'bridge' && values.hostAccess !== undefined && values.hostAccess !== false) {
       throw new UserError('OPTION_CONFLICT', `host_access has no meaning with macvlan_mode=${mode}`, {

@@ -95,21 +95,15 @@ export function compare(want: Resource, have: Resource): Verdict {
   }
 }
 
-/** What the kernel takes where a wish says nothing. */
-const childDefaults = {
-  macvlan: { nopromisc: false },
-  ipvlan: { flag: 'bridge' },
-  vlan: { protocol: '802.1Q' },
-} as const
-
+/** With what the kernel takes where a wish says nothing. */
 function withDefaults(child: Child): Child {
-  return { ...childDefaults[child.kind], ...child }
+  return child.kind === 'ipvlan' ? { flag: 'bridge', ...child } : child
 }
 
 function compareChild(want: Child, have: Resource): Verdict {
   // A container is about to get it: the engine may take it away at any moment.
   if (want.handed) return 'same'
-  const fixed = ['kind', 'parent', 'mode', 'nopromisc', 'flag', 'id', 'protocol']
+  const fixed = ['kind', 'parent', 'mode', 'flag', 'id']
   if (have.type !== 'child' || !sameFields(withDefaults(want), withDefaults(have), fixed)) return 'recreate'
   const down = want.up !== false && isDown(have)
   return !down && sameFields(want, have, ['mac', 'mtu', 'alias']) ? 'same' : 'update'

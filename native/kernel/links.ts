@@ -1,10 +1,9 @@
 /** Links as resources: everything with a name of `ip link`. */
 import type { IpvlanFlag, IpvlanMode } from '../rtnl/ipvlan.ts'
 import type { MacvlanMode } from '../rtnl/macvlan.ts'
-import type { VlanProtocol } from '../rtnl/vlan.ts'
 import type { Mac } from '../value/mac.ts'
 
-export type { IpvlanFlag, IpvlanMode, MacvlanMode, VlanProtocol }
+export type { IpvlanFlag, IpvlanMode, MacvlanMode }
 
 declare const brand: unique symbol
 
@@ -72,8 +71,6 @@ interface ChildLink {
 export interface Macvlan {
   readonly kind: 'macvlan'
   readonly mode: MacvlanMode
-  /** With passthru: the parent does not become promiscuous. */
-  readonly nopromisc?: boolean
   /** Broadcasts that may wait for this link, in packets; the kernel's own is 1000. At birth, never compared. */
   readonly bcqueuelen?: number
   /**
@@ -91,12 +88,11 @@ export interface Ipvlan {
   readonly flag?: IpvlanFlag
 }
 
+/** 802.1Q */
 export interface Vlan {
   readonly kind: 'vlan'
   /** 1-4094 */
   readonly id: number
-  /** Absent: 802.1Q. */
-  readonly protocol?: VlanProtocol
 }
 
 /**
@@ -143,11 +139,11 @@ export function describeLink(resource: LinkResource): string {
 function manners(child: Child): readonly (string | false | undefined)[] {
   switch (child.kind) {
     case 'macvlan':
-      return [child.mode, child.nopromisc && 'nopromisc']
+      return [child.mode]
     case 'ipvlan':
       return [child.mode, child.flag !== 'bridge' && child.flag]
     case 'vlan':
-      return [`id ${child.id}`, child.protocol !== '802.1Q' && child.protocol]
+      return [`id ${child.id}`]
   }
 }
 

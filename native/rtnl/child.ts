@@ -6,9 +6,9 @@ import type { Mac } from '../value/mac.ts'
 import { IFF_ALLMULTI, IFF_PROMISC, IFF_UP } from './ifinfomsg.ts'
 import type { IpvlanFlag, IpvlanMode } from './ipvlan.ts'
 import { newLink, setLink, type LinkAttributes, type LinkInfo } from './link.ts'
-import { MACVLAN_FLAG_NOPROMISC, type MacvlanMode } from './macvlan.ts'
+import type { MacvlanMode } from './macvlan.ts'
 import type { Creation } from './requests.ts'
-import { looseBinding, type VlanProtocol } from './vlan.ts'
+import { looseBinding } from './vlan.ts'
 
 export type ChildSpec = {
   readonly name: string
@@ -28,7 +28,6 @@ export type ChildSpec = {
 interface MacvlanSpec {
   readonly kind: 'macvlan'
   readonly mode: MacvlanMode
-  readonly nopromisc?: boolean | undefined
   readonly bcqueuelen?: number | undefined
   readonly bclim?: number | undefined
 }
@@ -40,7 +39,6 @@ interface IpvlanSpec {
 interface VlanSpec {
   readonly kind: 'vlan'
   readonly id: number
-  readonly protocol?: VlanProtocol | undefined
 }
 
 export function createChild(spec: ChildSpec, parentIndex: number): Creation {
@@ -61,13 +59,13 @@ export function aboutChild({ kind, name, parent }: ChildSpec): { readonly op: st
 function dataOf(spec: ChildSpec): NonNullable<LinkAttributes['linkinfo']>['data'] {
   switch (spec.kind) {
     case 'macvlan': {
-      const { mode, nopromisc, bcqueuelen: queueLength, bclim: cutoff } = spec
-      return { mode, flags: nopromisc ? MACVLAN_FLAG_NOPROMISC : undefined, queueLength, cutoff }
+      const { mode, bcqueuelen: queueLength, bclim: cutoff } = spec
+      return { mode, queueLength, cutoff }
     }
     case 'ipvlan':
       return { mode: spec.mode, flag: spec.flag ?? 'bridge' }
     case 'vlan':
-      return { id: spec.id, protocol: spec.protocol ?? '802.1Q', binding: looseBinding }
+      return { id: spec.id, protocol: '802.1Q', binding: looseBinding }
   }
 }
 

@@ -4,7 +4,7 @@ import { macFromBytes, type Mac } from '../value/mac.ts'
 import { bridge, bridgePort } from './bridge.ts'
 import { birth, IFF_UP, ifinfomsg } from './ifinfomsg.ts'
 import { ipvlan, type Ipvlan, type IpvlanFlag, type IpvlanMode } from './ipvlan.ts'
-import { macvlan, MACVLAN_FLAG_NOPROMISC, type Macvlan, type MacvlanMode } from './macvlan.ts'
+import { macvlan, type Macvlan, type MacvlanMode } from './macvlan.ts'
 import { veth } from './veth.ts'
 import { vlan, type Vlan, type VlanProtocol } from './vlan.ts'
 
@@ -74,7 +74,7 @@ export interface LinkInfo {
 }
 
 export type Stacked =
-  | { readonly kind: 'macvlan'; readonly mode: MacvlanMode; readonly nopromisc: boolean }
+  | { readonly kind: 'macvlan'; readonly mode: MacvlanMode }
   | { readonly kind: 'ipvlan'; readonly mode: IpvlanMode; readonly flag: IpvlanFlag }
   | { readonly kind: 'vlan'; readonly id: number; readonly protocol: VlanProtocol }
 
@@ -103,8 +103,8 @@ export function linkInfoOf(header: Infer<typeof ifinfomsg>, attributes: LinkAttr
 function stackedOf(linkinfo: LinkAttributes['linkinfo']): Stacked | undefined {
   const { kind, data = {} } = linkinfo ?? {}
   if (kind === 'macvlan') {
-    const { mode, flags = 0 } = data as Macvlan
-    return mode && { kind, mode, nopromisc: (flags & MACVLAN_FLAG_NOPROMISC) !== 0 }
+    const { mode } = data as Macvlan
+    return mode && { kind, mode }
   }
   if (kind === 'ipvlan') {
     const { mode, flag } = data as Ipvlan

@@ -54,14 +54,7 @@ export class Rtnl implements AsyncDisposable {
     return entries.map(({ header, attrs }) => linkInfoOf(header, attrs))
   }
 
-  /** On this thread: 0.03 ms, or as long as somebody else holds the kernel's lock (20 ms have been seen). */
-  link(name: string): LinkInfo | undefined {
-    const about = { op: 'read', object: `link ${name}`, absent: ['ENODEV'] }
-    const entry = this.#socket.requestSync(getLink, {}, { ifname: name, extMask: SKIP_STATS }, about)
-    return entry && linkInfoOf(entry.header, entry.attrs)
-  }
-
-  /** The same in the thread pool, several at once; one place per name. */
+  /** In the thread pool: somebody else may hold the kernel's lock for long. One place per name. */
   async findLinks(...names: readonly string[]): Promise<readonly (LinkInfo | undefined)[]> {
     const entries = await this.#socket.find(getLink, names.map(requests.readLink), ['ENODEV'])
     return entries.map(entry => entry && linkInfoOf(entry.header, entry.attrs))
@@ -98,7 +91,7 @@ export class Rtnl implements AsyncDisposable {
 
   /**
    * On its parent. Rejects with ENODEV when there is none, with EBUSY or EINVAL where the parent's other links do not
-   * allow it. Otherwise like createBridge.
+   * allow it; those whose removal is under way are waited for. Otherwise like createBridge.
    */
   async createChild(spec: ChildSpec): Promise<void> {
     const about = aboutChild(spec)
@@ -108,10 +101,16 @@ export class Rtnl implements AsyncDisposable {
     if (!parent) throw kernelError('ENODEV', about)
     const refusal = refusalOf(spec, parent)
     if (refusal) throw refusal
-    try {
-      await this.#create(spec.name, createChild(spec, parent.index))
-    } catch (cause) {
-      throw cause instanceof KernelError ? inWords(cause, spec, parent) : cause
+    for (let leaving = this.removing; ; leaving = new Set()) {
+      try {
+        await this.#create(spec.name, createChild(spec, parent.index))
+        return
+      } catch (cause) {
+        if (!(cause instanceof KernelError)) throw cause
+        if (leaving.size === 0 || !['EINVAL', 'EBUSY'].includes(cause.errno)) throw inWords(cause, spec, parent)
+        // What stood in the way may be one of those that were on their way out.
+        await Promise.all([...leaving].map(name => this.#lane.finished(name)))
+      }
     }
   }
 

@@ -46,8 +46,48 @@ test('ipvlan: the host answers for its containers, where it is wished to', () =>
   )
   const plan = print(driver.planHost(facts, [{ network: reached, used: true }]))
   assert.ok(plan.includes('sysctl net/ipv6/conf/eth0/proxy_ndp = 1'))
+  // Off again with the last container, and also when nobody came to do it.
+  const unused = print(driver.planHost(facts, [{ network: reached, used: false }]))
+  assert.ok(unused.includes('sysctl net/ipv6/conf/eth0/proxy_ndp = 0'))
   assert.equal(driver.forwards(reached), [4, 6])
   assert.throws(() => network({ host_access: 'true', 'weft.proxy': 'true' }), /weft\.proxy=true has no meaning/)
+})
+
+test("ipvlan: the parent's switch for proxies stays on where it was on before", () => {
+  const raw = { ipvlan_mode: 'l3', host_access: 'true', 'weft.proxy': 'true' }
+  const on = { ...facts, foreignSwitches: ['net/ipv6/conf/eth0/proxy_ndp'] }
+  const hosted = { hostAddresses: ['10.7.0.9', 'fd00:7::9'] as Ip[] }
+  const first = { ...driver.admit(network(raw), [], facts), ...hosted }
+  const kept = { ...driver.admit(network(raw), [], on), ...hosted }
+  // It is on because another network of weft's is used.
+  const second = driver.admit(network(raw, { id: '2'.repeat(64) as never }), [first], on)
+  assert.equal(
+    [first, kept, second].map(({ options }) => options.proxyKept ?? false),
+    [false, true, false],
+  )
+  const switches = (used: boolean): unknown =>
+    driver.planHost(facts, [{ network: kept, used }]).filter(wish => 'key' in wish && wish.key.endsWith('proxy_ndp'))
+  assert.equal(switches(true), [{ type: 'sysctl', key: 'net/ipv6/conf/eth0/proxy_ndp', value: '1' }])
+  assert.equal(switches(false), [])
+})
+
+test("ipvlan: a crash after the last container's record leaves no switch on", async () => {
+  const { house, handlers, store, kernel } = await testHouse({ driver: 'ipvlan', facts: { links: facts.links } })
+  const generic = { parent: 'eth0', ipvlan_mode: 'l3', host_access: '10.7.0.9,fd00:7::9', 'weft.proxy': 'true' }
+  await handlers.createNetwork(createNetwork({ generic }))
+  await handlers.createEndpoint(createEndpoint())
+  const key = 'net/ipv6/conf/eth0/proxy_ndp'
+  const value = async (): Promise<unknown> => {
+    const seen = await kernel.observe([{ type: 'sysctl', key, value: '' }])
+    return seen.flatMap(({ resource }) => (resource.type === 'sysctl' ? [resource.value] : []))
+  }
+  const [endpoint] = house.records.endpoints()
+  assert.ok(endpoint)
+  assert.equal(await value(), ['1'])
+  await house.records.removeEndpoint(endpoint)
+  const next = await testHouse({ driver: 'ipvlan', facts: { links: facts.links }, store, kernel })
+  for (const difference of await next.house.reconciler.differences()) await next.house.reconciler.mend(difference)
+  assert.equal(await value(), ['0'])
 })
 
 test('ipvlan: a MAC that somebody chose is refused, and one that the engine made', async () => {

@@ -20,6 +20,7 @@ const known = {
     ...facts.links,
     link('port0', { bridge: 'br0' as never }),
     link('wbaaaaaaaaaaa', { own: true, kind: 'bridge' }),
+    link('ipvl0', { kind: 'ipvlan', ipvlan: { mode: 'l2', flag: 'bridge', parent: 'eth1' as never } }),
   ],
 }
 const admit = (network: Network<ChildOptions>, others: readonly Network<ChildOptions>[] = []): unknown =>
@@ -30,6 +31,11 @@ const refused: readonly { readonly name: string; readonly act: () => unknown; re
     name: 'an unknown option',
     act: () => macvlan({ macvlan_mod: 'bridge' }),
     text: /weft-macvlan has no option macvlan_mod/,
+  },
+  {
+    name: 'a VLAN as an option of its own',
+    act: () => macvlan({ vlan: '50' }),
+    text: /weft-macvlan does not serve vlan: .* -o parent=eth0\.50/,
   },
   {
     name: 'an unknown mode',
@@ -139,6 +145,16 @@ const refused: readonly { readonly name: string; readonly act: () => unknown; re
     text: /network 2+ is already using parent interface eth0 in another mode \(l2, bridge\)/,
   },
   {
+    name: 'another ipvlan mode than that of a link of the host',
+    act: () => admit(ipvlan({ parent: 'eth1', ipvlan_mode: 'l3' })),
+    text: /link ipvl0 of the host is already using parent interface eth1 in another mode \(l2, bridge\)/,
+  },
+  {
+    name: 'the same on that link',
+    act: () => admit(ipvlan({ parent: 'ipvl0', ipvlan_flag: 'vepa' })),
+    text: /link ipvl0 of the host is already using/,
+  },
+  {
     name: 'macvlan beside ipvlan',
     act: () => admit(macvlan(), [ipvlan({}, { id: id2 })]),
     text: /cannot use parent eth0: ipvlan network 2+ is using it/,
@@ -164,6 +180,7 @@ test('admitted: several networks on one parent, and other parents whatever they 
   admit(macvlan({ macvlan_mode: 'private' }), [macvlan({}, { id: id2 })])
   admit(ipvlan({ ipvlan_mode: 'l3' }), [ipvlan({ ipvlan_mode: 'l3' }, { id: id2 })])
   admit(macvlan({ parent: 'eth1' }), [ipvlan({}, { id: id2 })])
+  admit(ipvlan({ parent: 'eth1' }))
   admit(macvlan({ parent: 'eth0.5' }), [macvlan({ macvlan_mode: 'passthru' }, { id: id2 })])
   admit(macvlan({}, { subnets: [{ pool: '0.0.0.0/0' as Cidr, aux: {} }] }))
 })
@@ -209,6 +226,13 @@ const beside: readonly { readonly name: string; readonly act: () => void; readon
     text: /10\.7\.0\.200 is in use in this segment: the host itself has it on eth0/,
   },
   {
+    name: 'a second container in passthru',
+    act: () => {
+      admitBeside(macvlan({ macvlan_mode: 'passthru' }, { id: id2 }), { ...endpoint, networkId: id2 })
+    },
+    text: /weft-macvlan cannot use parent eth0: endpoint b{12} of network 2{12} has it, and passthru takes the whole link/,
+  },
+  {
     name: "the address of the host's place",
     act: () => {
       admitBeside({ ...ipvlan(), hostAddresses: ['10.7.0.2' as Ip] }, endpoint)
@@ -216,6 +240,17 @@ const beside: readonly { readonly name: string; readonly act: () => void; readon
     text: /10\.7\.0\.2 is in use .*host_access/,
   },
 ]
+test('endpoint admitted: passthru after one that left, or whose address is given again', () => {
+  const passthru = macvlan({ macvlan_mode: 'passthru' }, { id: id2 })
+  const mine = { ...endpoint, networkId: id2 }
+  for (const other of [
+    { ...neighbour, phase: 'left' as const },
+    { ...neighbour, addresses: endpoint.addresses },
+  ]) {
+    macvlanDriver.admitEndpoint?.(passthru, mine, { network: () => passthru, endpoints: [other] }, facts)
+  }
+})
+
 for (const { name, act, text } of beside) {
   test(`endpoint refused: ${name}`, () => {
     assert.throws(act, text)

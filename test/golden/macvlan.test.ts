@@ -3,6 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ChildOptions } from '../../drivers/child/options.ts'
 import type { Endpoint, Network } from '../../drivers/driver.ts'
+import { ipvlanDriver } from '../../drivers/ipvlan/index.ts'
 import { macvlanDriver as driver } from '../../drivers/macvlan/index.ts'
 import type { Cidr, Ip } from '../../native/value/ip.ts'
 import { endpoint as published, print, v4, v6, web } from '../support/bridge.ts'
@@ -58,6 +59,13 @@ test('macvlan: passthru has the MAC of the parent', () => {
   assert.is(driver.fixedMac?.(network(), facts), undefined)
 })
 
+test('options: an empty value is as good as none, as Compose gives it', () => {
+  const empty = driver.parseOptions({ parent: '', macvlan_mode: '' })
+  assert.equal(empty, driver.parseOptions({}))
+  assert.equal(ipvlanDriver.parseOptions({ ipvlan_mode: '', ipvlan_flag: '' }), ipvlanDriver.parseOptions({}))
+  assert.throws(() => driver.parseOptions({ promisc: '' }), /failed to parse promisc/)
+})
+
 test('macvlan: a VLAN that is not there is made, and shared', () => {
   const first = admitted({ parent: 'eth0.50' })
   assert.equal(host(first, false), ['vlan eth0.50 on eth0 id 50'])
@@ -76,6 +84,8 @@ test('macvlan: a VLAN that is not there is made, and shared', () => {
 test('macvlan: without a parent it stands on a link that leads nowhere', () => {
   const apart = admitted({ parent: '' })
   assert.equal(print(driver.planNetwork(apart, facts)), ['dummy wdry33hns4h6p'])
+  const wide = admitted({ parent: '', 'com.docker.network.driver.mtu': '9000' })
+  assert.equal(print(driver.planNetwork(wide, facts)), ['dummy wdry33hns4h6p mtu 9000'])
   assert.equal(print(driver.planEndpoint(apart, endpoint, facts)), [
     'macvlan wc7au62alng42 on wdry33hns4h6p bridge down 02:42:0a:07:00:02',
   ])
@@ -110,6 +120,11 @@ test('macvlan: published ports are held and translated', () => {
   const plan = print(driver.planEndpoint(reached, { ...endpoint, phase: 'joined', ports: [web] }, facts))
   assert.equal(plan.slice(3), ['port tcp 0.0.0.0 8080', 'element pub4any tcp . 8080 : 10.7.0.2 . 80'])
   assert.equal(driver.publishing(reached, facts), { host: [4, 6], direct: [] })
+  const apart = { ...network({ parent: '', host_access: 'true' }), ...hosted }
+  assert.equal(driver.publishing(apart, facts), { host: [4, 6], direct: [], atJoin: true })
+  for (const some of [network(), reached]) {
+    assert.equal(driver.publishing({ ...some, internal: true }, facts), { host: [], direct: [] })
+  }
   assert.match(driver.publishing(network(), facts).refusal?.hint ?? '', /host_access=true/)
   assert.equal(driver.publishing(network({ 'weft.publish': 'ignore' }), facts), { host: [], direct: [] })
 })
@@ -162,12 +177,11 @@ test('macvlan: alive: by the namespace, and while the link waits for it', () => 
   assert.is(alive(false, false, 1), 'unknown')
 })
 
-test('macvlan: addresses are searched for where the link is up, unless the user says no', () => {
-  assert.equal(driver.search?.(network(), facts), { link: 'eth0', timing: 'fast' })
-  assert.equal(driver.search?.(network({ 'weft.dad': 'rfc5227' }), facts), { link: 'eth0', timing: 'rfc5227' })
-  assert.is(driver.search?.(network({ 'weft.dad': 'off' }), facts), undefined)
-  assert.is(driver.search?.(network({ parent: '' }), facts), undefined)
-  assert.is(driver.search?.(network(), { ...facts, links: [link('eth0', { up: false })] }), undefined)
+test('macvlan: addresses are searched for on the parent, unless the user says no', () => {
+  assert.equal(driver.search?.(network()), { link: 'eth0', timing: 'fast' })
+  assert.equal(driver.search?.(network({ 'weft.dad': 'rfc5227' })), { link: 'eth0', timing: 'rfc5227' })
+  assert.is(driver.search?.(network({ 'weft.dad': 'off' })), undefined)
+  assert.is(driver.search?.(network({ parent: '' })), undefined)
 })
 
 test.run()

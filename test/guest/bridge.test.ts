@@ -2,34 +2,14 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseIp } from '../../native/value/ip.ts'
-import { guest, type Guest } from '../support/guest/place.ts'
+import { guest, patience } from '../support/guest/place.ts'
 import { flushStory } from '../support/flush-window.ts'
-import { eventually, type Snapshot } from '../support/lab.ts'
+import { eventually } from '../support/lab.ts'
 import { netOf, pings, seenBy } from '../support/reach.ts'
 import { agrees, asBefore } from '../support/scene.ts'
 
-/** The guest is a tenth as fast as the machine. */
-const patience = { timeoutMs: 200_000 }
-let place: (Guest & { readonly before: Snapshot }) | undefined
-
-/** Engine and weftd are started by the first test that needs them. */
-async function started(): Promise<Guest & { readonly before: Snapshot }> {
-  if (place) return place
-  const made = await guest()
-  const { host } = made
-  await host.startWeft(patience)
-  await host.startEngine(patience)
-  await host.image()
-  // What the kernel and the engine make once and keep.
-  await host.docker('run --rm -p 65000:80 probe true')
-  // A restored rule set reads the same as the first one then.
-  await host.sh('iptables-save | iptables-restore; ip6tables-save | ip6tables-restore')
-  place = { ...made, before: await host.snapshot() }
-  return place
-}
-
 test('guest: a network lives on this kernel, and nothing of it is left', async () => {
-  const { host, client, before } = await started()
+  const { host, client, before } = await guest()
   assert.match(await host.weft('status'), /protected from other programs: no/)
   // The kernel loads the parts of nf_tables that the rules need: with such a processor longer than weft waits.
   await eventually('a network is made', () => host.docker('network create -d weft-bridge web'), patience)
@@ -45,8 +25,7 @@ test('guest: a network lives on this kernel, and nothing of it is left', async (
 })
 
 test('guest: sctp is published in both families, shows the real client, and has its conflicts', async () => {
-  const { host, client, before } = await started()
-  await host.run('modprobe sctp')
+  const { host, client, before } = await guest()
   await host.docker('network create -d weft-bridge --ipv6 --subnet fd00:30::/64 web')
   const answer = 'SYSTEM:echo client $SOCAT_PEERADDR'
   const serve = (family: string): string => `socat SCTP${family},fork '${answer}'`
@@ -72,17 +51,10 @@ test('guest: sctp is published in both families, shows the real client, and has 
 })
 
 test('guest: after a foreign flush the rules are back, and what began meanwhile does not go on', async () => {
-  const { host, client, before } = await started()
+  const { host, client, before } = await guest()
   const neighbour = { ...client, host, inside: 'ip netns exec client' }
   await flushStory('in the guest', host, neighbour, { rounds: 3, ...patience })
   await asBefore(host, before, { anyOrder: true })
-})
-
-test('guest: engine and weftd end', async () => {
-  const { host } = await started()
-  host.engine?.kill('SIGTERM')
-  await host.engine?.exited
-  await host.weftd?.stop(patience.timeoutMs)
 })
 
 test.run()

@@ -102,12 +102,11 @@ test('guest links: VLANs, one in another, with a parent that is down or goes', a
   await using at = ground()
   const { net, lan, reconciler } = at
   net.run('ip link set eth0 down')
-  const outer = vlanOn('eth0', 50, { protocol: '802.1ad' })
+  const outer = vlanOn('eth0', 50)
   const inner = vlanOn('eth0.50', 4094)
   const child = macvlanOn('eth0.50.4094', 1, { up: false })
   await reconciler.set('host', [outer, inner, child])
   assert.equal(await at.settle(), [], 'a parent that is down is no obstacle')
-  assert.equal(shown(net, 'eth0.50').linkinfo.info_data?.['protocol'], '802.1ad')
   assert.is(shown(net, 'eth0.50.4094').linkinfo.info_data?.['id'], 4094)
   net.run('ip link set eth0 up')
   net.run('ip link set eth0 down')
@@ -117,8 +116,7 @@ test('guest links: VLANs, one in another, with a parent that is down or goes', a
     ['eth0', 'eth0.50'],
     ['eth0.50', 'eth0.50.4094'],
   ] as const) {
-    const protocol = link === 'eth0.50' ? 'proto 802.1ad id 50' : 'id 4094'
-    lan.run(`ip link add ${link} link ${parent} up type vlan ${protocol}`)
+    lan.run(`ip link add ${link} link ${parent} up type vlan id ${link === 'eth0.50' ? 50 : 4094}`)
   }
   lan.run('ip address add 10.5.0.1/24 dev eth0.50.4094')
   await using inside = contain(net, child.name, '10.5.0.2/24')
@@ -132,13 +130,36 @@ test('guest links: VLANs, one in another, with a parent that is down or goes', a
     ['failed', 'failed'],
   )
   at.wire()
-  const made = ['create vlan eth0.50 on eth0 id 50 802.1ad', 'create vlan eth0.50.4094 on eth0.50 id 4094']
+  const made = ['create vlan eth0.50 on eth0 id 50', 'create vlan eth0.50.4094 on eth0.50 id 4094']
   assert.equal(await at.settle(), made)
-  reconciler.wish('host', [vlanOn('eth0', 50), inner])
-  assert.equal(await at.settle(), ['recreate vlan eth0.50 on eth0 id 50', made[1]], 'with what stood on it')
+  const other = vlanOn('eth0', 51, { name: outer.name })
+  reconciler.wish('host', [other, inner])
+  assert.equal(await at.settle(), ['recreate vlan eth0.50 on eth0 id 51', made[1]], 'with what stood on it')
   await reconciler.drop('host')
   await net.rtnl.idle()
   assert.equal(await linksOf(net), ['eth0'])
+})
+
+test('guest links: a VLAN that the host made first serves, and stays; another one of that name is in the way', async () => {
+  await using at = ground()
+  const { net, reconciler } = at
+  const child = macvlanOn('eth0.50', 1, { up: false })
+  net.run('ip link add eth0.50 link eth0 up type vlan id 50')
+  net.run('ip address add 10.9.0.1/24 dev eth0.50')
+  reconciler.wish('host', [vlanOn('eth0', 50), child])
+  assert.equal(await at.settle(), ['create macvlan wm1 on eth0.50 bridge down 02:00:00:00:00:01'])
+  assert.equal(await at.settle(), [])
+  assert.is(shown(net, 'eth0.50').ifalias, undefined)
+  await reconciler.drop('host')
+  await net.rtnl.idle()
+  assert.equal(await linksOf(net), ['eth0', 'eth0.50'])
+  reconciler.wish('host', [vlanOn('eth0', 50)])
+  net.run('ip link delete eth0.50')
+  net.run('ip link add eth0.50 link eth0 up type vlan id 51')
+  assert.equal(await at.settle(), ['failed: create vlan eth0.50 on eth0: File exists (EEXIST)'])
+  await reconciler.drop('host')
+  await net.rtnl.idle()
+  assert.equal(await linksOf(net), ['eth0', 'eth0.50'])
 })
 
 test('guest links: VLAN ids that the kernel refuses, and one that is taken', async () => {

@@ -85,6 +85,26 @@ for (const engine of engines('28.5')) {
       assert.is(await server.addressOf('mine', 'own'), '10.42.0.50')
     }))
 
+  test(`ipam, engine ${engine}: no address twice where the engine sends no MACs, whoever makes the links`, () =>
+    scene.play(async ({ server, restartEngine }) => {
+      await server.docker('network create -d bridge --ipam-driver weft-ipvlan --subnet 10.45.0.0/24 own')
+      await server.docker('run -d --name one --restart always --network own --ip 10.45.0.5 probe')
+      await server.docker('run -d --name two --restart always --network own probe')
+      const two = await server.addressOf('two', 'own')
+      const refused = async (address: string): Promise<void> => {
+        const text = await server.docker(`run --rm --network own --ip ${address} probe true`, { fails: true })
+        assert.match(text, 'Address already in use')
+      }
+      await refused('10.45.0.5')
+      await refused(two)
+      await restartEngine('SIGKILL')
+      await eventually('both are back', async () => (await runningIn(server)).length === 2, { timeoutMs: 30_000 })
+      await refused('10.45.0.5')
+      await refused(await server.addressOf('two', 'own'))
+      assert.match(await server.weft('ipam release 10.45.0.0/24', { fails: true }), 'is in use by network own')
+      assert.equal(await suspects(server), [])
+    }))
+
   test(`ipam, engine ${engine}: automatic subnets keep clear of routes and of the engine's own networks`, () =>
     scene.play(async ({ server }) => {
       const [, uplink = ''] = /^\d+: (\S+)/.exec(await server.run('ip -o -4 address show to 192.0.2.0/24')) ?? []

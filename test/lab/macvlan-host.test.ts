@@ -107,6 +107,40 @@ for (const engine of engines('28.5')) {
       await server.run('ip link delete p0')
     }))
 
+  test(`host access, engine ${engine}: many networks at once, each with addresses that are asked for`, () =>
+    scene.play(async ({ server }) => {
+      const numbers = [1, 2, 3, 4, 5, 6, 7, 8]
+      const subnets = (n: number): string => `--subnet 10.30.${n}.0/24 --ipv6 --subnet fd00:30:${n}::/64 -o parent=eth0`
+      await Promise.all(
+        numbers.map(n => server.docker(`${create} ${subnets(n)} -o host_access=10.30.${n}.9,fd00:30:${n}::9 n${n}`)),
+      )
+      assert.is((await server.docker('network ls -q --filter driver=weft-macvlan')).split('\n').length, numbers.length)
+    }))
+
+  test(`host access, engine ${engine}: on a parent that was down, addresses of others are found as soon as it is up`, () =>
+    scene.play(async ({ server }) => {
+      const far = (what: string): Promise<string> => server.sh(`ip netns exec far ${what}`)
+      await server.sh('ip netns add far; ip link add p0 type veth peer name p1 netns far; ip -n far link set p1 up')
+      await far('ip address add 10.30.0.8/32 dev p1')
+      await far('ip address add 10.30.0.9/32 dev p1')
+      const mac = (await far('cat /sys/class/net/p1/address')).trim()
+      await server.docker(`${create} --subnet 10.30.0.0/24 -o parent=p0 -o host_access=10.30.0.8 a`)
+      await server.run('ip link set p0 up')
+      const host = await server.docker('run --network a --ip 10.30.0.20 probe true', { fails: true })
+      assert.match(host, `address 10.30.0.8 for the host is in use on p0: ${mac} has it`)
+      await far('ip address delete 10.30.0.8/32 dev p1')
+      const refused = await server.docker('run --network a --ip 10.30.0.9 probe true', { fails: true })
+      assert.match(refused, `address 10.30.0.9 is in use on p0: ${mac} has it`)
+      await server.docker('run -d --name one --network a --ip 10.30.0.20 probe')
+      await pings(server, '10.30.0.20')
+      // The last link of the host's is still on its way out when the next search begins.
+      for (let round = 0; round < 5; round += 1) await server.docker('restart -t 0 one')
+      await pings(server, '10.30.0.20')
+      await server.docker('rm -f one')
+      await server.docker('network rm a')
+      await server.sh('ip link delete p0; ip netns delete far')
+    }))
+
   test(`host access, engine ${engine}: the lab ends`, () => scene.end())
 }
 

@@ -56,6 +56,25 @@ for (const engine of engines('28.5')) {
       await server.run('ip link delete p0')
     }))
 
+  test(`host access, engine ${engine}: ports of a network without a parent, in which no engine sees a gateway`, () =>
+    scene.play(async ({ server, client }) => {
+      await server.docker(`${create} ${own} --subnet 10.30.0.0/24 -o host_access=true a`)
+      await server.docker('network create -d weft-bridge --subnet 10.32.0.0/24 web')
+      await server.docker('run -d --name one --network a -p 8080:80 probe')
+      await seenBy(client, server.ip4, { port: 8080 })
+      await seenBy(server, '127.0.0.1', { port: 8080 })
+      // With a network that leads out the ports go there, once.
+      await server.docker('network connect web one')
+      await seenBy(client, server.ip4, { port: 8080 })
+      await server.docker('restart -t 0 one')
+      await seenBy(client, server.ip4, { port: 8080 })
+      await server.docker('network disconnect web one')
+      await server.docker('restart -t 0 one')
+      await seenBy(client, server.ip4, { port: 8080 })
+      await server.docker('rm -f one')
+      await closed(client, server.ip4, { port: 8080 })
+    }))
+
   test(`host access, engine ${engine}: the lab ends`, () => scene.end())
 }
 

@@ -22,6 +22,7 @@ for (const engine of engines('20.10')) {
         ['-o parent=eth0.0', /vlan id must be between 1-4094, received: 0/],
         ['-o parent=eth0.4095', /vlan id must be between 1-4094, received: 4095/],
         ['-o parent=eth0 -o macvlan_mode=l2', /requested macvlan mode 'l2' is not valid/],
+        ['-o parent=eth0 -o vlan=50', /a VLAN is part of the name of the parent: -o parent=eth0\.50/],
         ['-o parnt=eth0', /did you mean parent\?/],
         ['-o parent=eth0 -o host_access=10.9.0.1', /10\.9\.0\.1 is in none of its subnets/],
       ]

@@ -1,7 +1,7 @@
 /** weft-macvlan under real engines: containers in the LAN of the host. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { http, inside } from '../support/lab.ts'
+import { eventually, http, inside } from '../support/lab.ts'
 import { netOf, pings, pingsNot, seenBy, sees } from '../support/reach.ts'
 import { engines, isNew, rows, shared } from '../support/scene.ts'
 
@@ -46,13 +46,15 @@ for (const engine of engines('20.10')) {
 
   test(`macvlan, engine ${engine}: without a parent, internal, without a gateway`, () =>
     scene.play(async ({ server, client }) => {
-      await server.docker(`${create} --subnet 10.30.0.0/24 --ipv6 --subnet fd00:30::/64 apart`)
+      const mtu = `-o ${docker}.driver.mtu=9000`
+      await server.docker(`${create} --subnet 10.30.0.0/24 --ipv6 --subnet fd00:30::/64 -o parent= ${mtu} apart`)
       await server.docker(`${create} --subnet 192.0.2.0/24 -o parent=eth0 --internal inner`)
       await server.docker(`run -d --name one --network apart --ip 10.30.0.8 probe`)
       await server.docker(`run -d --name two --network apart --ip 10.30.0.9 probe`)
       await server.docker(`run -d --name in --network inner --ip 192.0.2.150 probe`)
       const [one, inner] = [await netOf(server, 'one'), await netOf(server, 'in')]
       for (const place of [one, inner]) assert.is(await place.run('ip route show default'), '')
+      assert.match(await one.run('ip -o link show eth0'), /mtu 9000 /)
       assert.not.match(await server.docker('network ls'), 'docker_gwbridge')
       await rows({
         neighbour: () => seenBy(one, '10.30.0.9'),
@@ -70,7 +72,7 @@ for (const engine of engines('20.10')) {
       await pings(out, client.ip4)
     }))
 
-  test(`macvlan, engine ${engine}: several networks on one parent; passthru alone; null IPAM`, () =>
+  test(`macvlan, engine ${engine}: several networks on one parent; null IPAM`, () =>
     scene.play(async ({ server, client }) => {
       await server.docker(`${create} ${lan} a`)
       await server.docker(`${create} --subnet 10.30.0.0/24 -o parent=eth0 -o macvlan_mode=private b`)
@@ -96,11 +98,39 @@ for (const engine of engines('20.10')) {
       assert.match(await server.docker(passthru, { fails: true }), /already using parent interface eth0/)
       await server.docker('rm -f one two three bare')
       await server.docker('network rm a b raw')
+    }))
+
+  test(`macvlan, engine ${engine}: passthru: one container after the other has the link, which gets its MAC back`, () =>
+    scene.play(async ({ server }) => {
       await server.sh('ip link add p0 type veth peer name p1; ip link set p0 up; ip link set p1 up')
-      await server.docker(`${create} --subnet 10.31.0.0/24 -o parent=p0 -o macvlan_mode=passthru p`)
-      await server.docker('run -d --name four --network p probe')
-      assert.match(await server.docker('run --network p probe true', { fails: true }), /create macvlan/)
-      await server.docker('rm -f four')
+      const mac = async (): Promise<string> => (await server.run('cat /sys/class/net/p0/address')).trim()
+      const own = await mac()
+      const passthru = '--subnet 10.31.0.0/24 -o parent=p0 -o macvlan_mode=passthru p'
+      for (const ipam of ['default', 'weft-ipvlan']) {
+        await server.docker(`${create} --ipam-driver ${ipam} ${passthru}`)
+        for (const name of ['one', 'two']) {
+          await server.docker(`run -d --name ${name} --network p probe`)
+          assert.match(await (await netOf(server, name)).run('ip -o link show eth0'), own)
+          const second = await server.docker('run --network p probe true', { fails: true })
+          assert.match(second, /weft-macvlan cannot use parent p0: endpoint \w+ .* passthru takes the whole link/)
+          await server.docker(`rm -f ${name}`)
+        }
+        await server.docker('network rm p')
+      }
+      // The engine sets the MAC that it made, as with a macvlan network of its own.
+      await server.docker(`${create} --ipam-driver weft-ipam ${passthru}`)
+      for (const [name, more] of [
+        ['four', ''],
+        ['five', '--mac-address 02:42:00:00:00:77'],
+      ] as const) {
+        await server.docker(`run -d --name ${name} --network p ${more} probe`)
+        const given = await mac()
+        assert.is.not(given, own)
+        assert.match(await (await netOf(server, name)).run('ip -o link show eth0'), given)
+        assert.match(await server.docker(['inspect', name]), given)
+        await server.docker(`rm -f ${name}`)
+        await eventually('the link has its MAC back', async () => (await mac()) === own)
+      }
       await server.docker('network rm p')
       await server.run('ip link delete p0')
     }))

@@ -45,7 +45,7 @@ test('events: links, addresses and routes, ours and those of others', async () =
   await using monitor = new Monitor()
   const events = record(net, monitor)
   await net.rtnl.createBridge({ name: 'wb0', alias: 'weft test' })
-  const index = net.rtnl.link('wb0')?.index
+  const index = net.rtnl.indexOf('wb0')
   await events.until('a link', event => event.type === 'link' && event.alias === 'weft test')
   await net.rtnl.addAddress('wb0', '10.9.0.1/24' as Cidr)
   await events.until('an address', ({ type }) => type === 'address')

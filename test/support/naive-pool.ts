@@ -74,6 +74,8 @@ export class NaivePool {
     const held = this.leases.get(address)
     const isHolders = held?.purpose === 'endpoint' && (mac === undefined || mac === held.mac)
     if (this.#special.has(address) || (held && !isHolders)) return 'ADDRESS_IN_USE'
+    const before = this.reservations.get(address)
+    if (before !== undefined && before !== mac) return 'ADDRESS_IN_USE'
     for (const [other, owner] of this.reservations) {
       if (mac !== undefined && owner === mac && other !== address) return 'MAC_RESERVED'
     }
@@ -127,7 +129,10 @@ export class NaivePool {
   #eldest(now: number): Ip | undefined {
     return this.past.find(
       ({ address, endedAt }) =>
-        endedAt > now - this.#restMs && !this.chosen.has(address) && !this.reservations.has(address),
+        this.#range.includes(address) &&
+        endedAt > now - this.#restMs &&
+        !this.chosen.has(address) &&
+        !this.reservations.has(address),
     )?.address
   }
 

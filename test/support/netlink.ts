@@ -2,6 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { closeSync } from 'node:fs'
 import { inNetns, openScratchNetns } from '../../native/ffi/netns.ts'
+import type { LinkInfo } from '../../native/rtnl/link.ts'
 import { Rtnl } from '../../native/rtnl/rtnl.ts'
 import type { VethSpec } from '../../native/rtnl/requests.ts'
 import type { Mac } from '../../native/value/mac.ts'
@@ -40,6 +41,12 @@ export function place(): Place {
       closeSync(fd)
     },
   }
+}
+
+/** Undefined: no such link there. */
+export async function linkOf({ rtnl }: Place, name: string): Promise<LinkInfo | undefined> {
+  const [link] = await rtnl.findLinks(name)
+  return link
 }
 
 export function macOf(number: number): Mac {

@@ -75,7 +75,7 @@ export function fakeIpamView(changed: Partial<IpamView> = {}): IpamView {
     pools: async () => [
       {
         ...{ id: place.pool, subnet: place.subnet, networkId, network: 'web', driver: 'weft-bridge' },
-        ...{ size: '254', free: '250', used: 2, kept: 2, reserved: 1, resting: 1, since: now - 3_600_000 },
+        ...{ size: '254', free: '250', used: 2, outside: 0, kept: 2, reserved: 1, resting: 1, since: now - 3_600_000 },
       },
     ],
     address: async address => ({
@@ -87,7 +87,7 @@ export function fakeIpamView(changed: Partial<IpamView> = {}): IpamView {
       ...{ address, ...place, state: 'reserved' },
       reservation: { since: now, ...(mac === undefined ? {} : { mac }), ...(note === undefined ? {} : { note }) },
     }),
-    release: async ({ address }) => ({ address, ended: ['reservation'], usedBy: 'container www' }),
+    release: async ({ what }) => ({ what, ended: ['reservation'], stays: 'is in use by container www' }),
     ...changed,
   }
 }

@@ -1,17 +1,19 @@
 /** Links on top of another one. Mark: the link's alias begins with `weft `. */
-import type { LinkInfo } from '../../rtnl/link.ts'
+import type { LinkInfo, Stacked } from '../../rtnl/link.ts'
 import type { Child, IfName, Observed } from '../resource.ts'
 import type { Kind } from './kind.ts'
-import { isMarked, removeLink } from './link.ts'
+import { isMarked, removeLink, removeMarked } from './link.ts'
 
 export const child: Kind<Child> = {
   async observe(_machine, wishes, links) {
-    const wished = new Map(wishes.flatMap(wish => (wish.type === 'child' ? [[wish.name as string, wish.parent]] : [])))
+    const wished = new Map(wishes.flatMap(wish => (wish.type === 'child' ? [[wish.name as string, wish]] : [])))
     const parentOf = parentFinder(links)
-    return links.filter(isMarked).flatMap((info): readonly Observed[] => {
+    return links.flatMap((info): readonly Observed[] => {
       if (!info.stacked) return []
       const { name, mac, mtu, alias = '', up, stacked } = info
-      const parent = parentOf(info, wished.get(name))
+      const wish = wished.get(name)
+      const parent = parentOf(info, wish?.parent)
+      if (!isMarked(info)) return wish && isSameVlan(wish, stacked, parent) ? [{ resource: wish, foreign: true }] : []
       const common = { type: 'child', name: name as IfName, parent, mac, mtu, alias, handed: false, down: !up } as const
       return [{ resource: { ...common, ...stacked }, foreign: false }]
     })
@@ -24,7 +26,16 @@ export const child: Kind<Child> = {
     await rtnl.change(name, { alias, ...given, ...(up ? { up } : {}) })
   },
 
-  remove: removeLink,
+  async remove(machine, have) {
+    if (have.kind === 'vlan') await removeMarked(machine, have)
+    else await removeLink(machine, have)
+  },
+}
+
+/** The host made it before weft did, as after a boot: it serves, and stays as its maker has it. */
+function isSameVlan(wish: Child, there: Stacked, parent: IfName): boolean {
+  if (wish.kind !== 'vlan' || there.kind !== 'vlan') return false
+  return wish.parent === parent && wish.id === there.id && there.protocol === '802.1Q'
 }
 
 /**

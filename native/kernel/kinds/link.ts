@@ -16,6 +16,12 @@ export async function removeLink({ rtnl, onLost }: Machine, { name }: { readonly
   })
 }
 
+/** Of a name that anybody could have chosen: one that others made by now is theirs. */
+export async function removeMarked(machine: Machine, have: { readonly name: IfName }): Promise<void> {
+  const [there] = await machine.rtnl.findLinks(have.name)
+  if (there && isMarked(there)) await removeLink(machine, have)
+}
+
 export const link: Kind<Bridge | Veth> = {
   async observe(_machine, wishes, links) {
     const adopted = new Set(wishes.flatMap(wish => (wish.type === 'bridge' && wish.adopted ? [wish.name] : [])))
@@ -42,8 +48,8 @@ export const link: Kind<Bridge | Veth> = {
   },
 
   async remove(machine, have) {
-    if (have.type === 'bridge' && have.adopted) return
-    await removeLink(machine, have)
+    if (have.type === 'veth') await removeLink(machine, have)
+    else if (!have.adopted) await removeMarked(machine, have)
   },
 }
 

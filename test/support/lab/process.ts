@@ -29,6 +29,8 @@ export interface Daemon {
   stop(timeoutMs?: number): Promise<Exit>
   /** What it wrote so far to stdout and stderr. */
   log(): string
+  /** This process does not wait for its end any more. */
+  unref(): void
 }
 
 /** Splits a command line at spaces, no quoting: for an argument with a space pass an array. */
@@ -103,6 +105,9 @@ export async function startDaemon(
     exited,
     kill,
     log: () => readFileSync(logPath, 'utf8'),
+    unref() {
+      wrapper.unref()
+    },
     async stop(timeoutMs = 20_000) {
       kill('SIGTERM')
       await eventually(`process ${pid} ends on TERM`, () => ended, { timeoutMs })

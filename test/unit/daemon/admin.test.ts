@@ -107,7 +107,7 @@ test('admin: settle passes the wish for force on, and wants a boolean', async ()
   assert.is((await admin.ask('POST', '/v1/settle')).status, 200)
   assert.is((await admin.ask('POST', '/v1/settle', '{"force":true}')).status, 200)
   const wrong = await admin.ask('POST', '/v1/settle', '{"force":"yes"}')
-  assert.equal([wrong.status, wrong.text], [400, '{"error":"force: expected true or false"}'])
+  assert.equal([wrong.status, wrong.text], [400, '{"error":"force: expected true or false","code":"BAD_REQUEST"}'])
   assert.is((await admin.ask('POST', '/v1/settle', '{')).status, 400)
   assert.equal(wishes, [false, true])
 })
@@ -126,17 +126,18 @@ test('admin: ipam: pools, an address, suspects; wishes are read strictly', async
   assert.is((JSON.parse(text) as { address: string }).address, 'fd00::2')
   const wish = { where: 'web', address: '10.96.0.9', note: 'printer' }
   assert.is((await admin.ask('POST', '/v1/ipam/reserve', JSON.stringify(wish))).status, 200)
-  assert.is((await admin.ask('POST', '/v1/ipam/release', '{"address":"10.96.0.9"}')).status, 200)
-  assert.equal(wishes, [wish, { address: '10.96.0.9', force: false }])
+  assert.is((await admin.ask('POST', '/v1/ipam/release', '{"what":"10.96.0.9"}')).status, 200)
+  assert.equal(wishes, [wish, { what: '10.96.0.9', force: false }])
   for (const [path, body, error] of [
     ['reserve', '{"where":"web"}', 'address: expected a text'],
     ['reserve', '{"where":1,"address":"10.96.0.9"}', 'where: expected a text'],
-    ['release', '{"address":"10.96.0.9","force":1}', 'force: expected true or false'],
+    ['release', '{"address":"10.96.0.9"}', 'what: expected a text'],
+    ['release', '{"what":"10.96.0.9","force":1}', 'force: expected true or false'],
     ['release', '[', 'the body is not JSON'],
     ['release', '', 'expected an object'],
   ] as const) {
     const answer = await admin.ask('POST', `/v1/ipam/${path}`, body)
-    assert.equal([answer.status, answer.text], [400, JSON.stringify({ error })], body)
+    assert.equal([answer.status, answer.text], [400, JSON.stringify({ error, code: 'BAD_REQUEST' })], body)
   }
   assert.is(wishes.length, 2)
 })
@@ -160,7 +161,7 @@ test('admin: errors of people are told, bugs are logged', async () => {
     diff: () => Promise.reject(new TypeError('undefined is not a kernel')),
   })
   const told = await admin.ask('GET', '/v1/ports')
-  assert.equal([told.status, told.text], [400, '{"error":"no ports today: come back tomorrow"}'])
+  assert.equal([told.status, told.text], [400, '{"error":"no ports today: come back tomorrow","code":"X"}'])
   assert.is(admin.lines.length, 0)
   const bug = await admin.ask('GET', '/v1/diff')
   assert.equal([bug.status, bug.text], [500, '{"error":"internal error in weft: its log has the details"}'])

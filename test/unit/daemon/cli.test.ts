@@ -9,7 +9,8 @@ import { createMetrics } from '../../../daemon/metrics.ts'
 import { version } from '../../../daemon/version.ts'
 import type { View } from '../../../daemon/view.ts'
 import { directory } from '../../support/directory.ts'
-import { fakeView, recordedLog } from '../../support/view.ts'
+import { UserError } from '../../../plugin-api/answer.ts'
+import { fakeIpamView, fakeView, recordedLog } from '../../support/view.ts'
 
 interface Ended {
   readonly status: number | null
@@ -105,6 +106,26 @@ test('weft: an error of the daemon is told and is exit status 1', async () => {
   await using running = await daemon({ ports: () => Promise.reject(new TypeError('oops')) })
   const { status, out, err } = await running.weft('ports')
   assert.equal([status, out, err], [1, '', 'weftd refused: internal error in weft: its log has the details\n'])
+})
+
+test('weft ipam: an address or a MAC that is none is exit status 2, what is refused 1', async () => {
+  const refuse = (code: string) => () => Promise.reject(new UserError(code, 'no', { hint: 'try another' }))
+  const ipam = fakeIpamView({
+    address: refuse('BAD_ADDRESS'),
+    reserve: refuse('BAD_MAC'),
+    release: refuse('ADDRESS_HELD'),
+  })
+  await using running = await daemon({ ipam })
+  const ends = await Promise.all([
+    running.weft('ipam', 'show', '10.0.0.1/24'),
+    running.weft('ipam', 'reserve', 'web', '10.0.0.1', '--mac', 'x'),
+    running.weft('ipam', 'release', '10.0.0.1'),
+  ])
+  assert.equal(
+    ends.map(({ status }) => status),
+    [2, 2, 1],
+  )
+  assert.is(ends[0].err, 'weftd refused: no: try another\n')
 })
 
 test('weft: the run directory comes from flag, variable or settings file', async () => {

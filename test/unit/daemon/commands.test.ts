@@ -142,8 +142,8 @@ test('weft ipam ls: pools, and how full they are', async () => {
   assert.is(
     (await over().run('ipam ls')).out,
     [
-      'POOL          RANGE  NETWORK  DRIVER       USED  KEPT  RESTING  FREE  FOR',
-      '10.96.0.0/24  -      web      weft-bridge  2     2     1        250   1 h',
+      'POOL          RANGE  NETWORK  DRIVER       USED  KEPT  RESTING  FREE  OUTSIDE  FOR',
+      '10.96.0.0/24  -      web      weft-bridge  2     2     1        250   -        1 h',
       '',
     ].join('\n'),
   )
@@ -171,11 +171,17 @@ test('weft ipam check: exit status 1 when something does not fit, with the reaso
   const suspects = async () => [
     { pool: '10.96.0.0-24', network: 'web', address: '10.96.0.9', reason: 'no endpoint has it' },
     { pool: '10.97.0.0-24', reason: 'no network uses this pool' },
+    { network: 'lan', reason: 'a route' },
   ]
   const { status, out } = await over({ ipam: fakeIpamView({ suspects }) }).run('ipam check')
   assert.is(status, 1)
   assert.match(out, /^10\.96\.0\.9 +10\.96\.0\.0-24 +web +no endpoint has it$/m)
   assert.match(out, /^- +10\.97\.0\.0-24 +- +no network uses this pool$/m)
+  assert.match(out, /^- +- +lan +a route$/m)
+  assert.match(
+    out,
+    /^a lease that nobody uses ends with 'weft ipam release ADDRESS', a pool with 'weft ipam release POOL'$/m,
+  )
 })
 
 test('weft ipam reserve and release: pass on what was asked, and tell what came of it', async () => {
@@ -191,12 +197,15 @@ test('weft ipam reserve and release: pass on what was asked, and tell what came 
   assert.match(reserved.out, /^reserved +for 02:42:00:00:00:09, for 0 s$/m)
   assert.match(reserved.out, /^note +printer$/m)
   const released = await running.run('ipam release', { force: true }, '10.96.0.9')
-  assert.is(released.out, 'ended of 10.96.0.9: its reservation\ncontainer www goes on using it\n')
+  assert.is(
+    released.out,
+    'ended of 10.96.0.9: its reservation\nits lease stays: 10.96.0.9 is in use by container www\n',
+  )
   await running.run('ipam release', {}, '10.96.0.9')
   assert.equal(wishes, [
     { where: 'web', address: '10.96.0.9', mac: '02:42:00:00:00:09', note: 'printer' },
-    { address: '10.96.0.9', force: true },
-    { address: '10.96.0.9', force: false },
+    { what: '10.96.0.9', force: true },
+    { what: '10.96.0.9', force: false },
   ])
 })
 

@@ -98,4 +98,31 @@ test('conflicts: a route that appears is reported once within 5 s, and is gone w
   }
 })
 
+test('conflicts: a route that comes while the routes are being read is seen in the next look, at once', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  try {
+    const answers = [Promise.withResolvers<readonly RouteInfo[]>(), Promise.withResolvers<readonly RouteInfo[]>()]
+    let looks = 0
+    const conflicts = new RouteConflicts({
+      claims: () => [claim('10.64.0.0/24')],
+      routes: () => answers[looks++]?.promise ?? Promise.resolve([]),
+      links: async () => links,
+      log: recordedLog().log,
+    })
+    const first = conflicts.look()
+    conflicts.onEvent({ type: 'route', op: 'new', ...route('10.64.0.0/16', 3) })
+    mock.timers.tick(5000)
+    await new Promise(setImmediate)
+    assert.is(looks, 1)
+    answers[0]?.resolve([])
+    answers[1]?.resolve([route('10.64.0.0/16', 3)])
+    await first
+    await new Promise(setImmediate)
+    assert.is(conflicts.found.length, 1)
+    conflicts.stop()
+  } finally {
+    mock.timers.reset()
+  }
+})
+
 test.run()

@@ -1,11 +1,13 @@
 /** Endpoints in a LAN: addresses of others, the host's own, ports, and what of it is taken back. */
+import { mock } from 'node:test'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { networkHandlers } from '../../../daemon/network.ts'
 import { nobody, type Question } from '../../../daemon/duplicates.ts'
 import type { Ip } from '../../../native/value/ip.ts'
 import type { Mac } from '../../../native/value/mac.ts'
 import { kernelError } from '../../../native/netlink/errors.ts'
-import { facts } from '../../support/child.ts'
+import { facts, link } from '../../support/child.ts'
 import {
   createEndpoint,
   createNetwork,
@@ -72,14 +74,84 @@ test('duplicates: nobody is asked with weft.dad=off, and a link that cannot ask 
   await down.handlers.createEndpoint(createEndpoint())
 })
 
-test('duplicates: a search that takes longer than a call ends in the next one', async () => {
+/** Until the first call would be late. */
+async function aWhile(): Promise<void> {
+  await new Promise(setImmediate)
+  mock.timers.tick(3_500)
+}
+
+test('duplicates: a search that takes longer than a call ends in the next one, and outlives weftd', async () => {
+  for (const restarts of [false, true]) {
+    const h = await onLan({ 'weft.dad': 'rfc5227' })
+    const { promise, resolve } = Promise.withResolvers<readonly (typeof foreign)[]>()
+    h.house.segment = { ...nobody, holders: () => promise }
+    mock.timers.enable({ apis: ['setTimeout'] })
+    try {
+      await Promise.all([h.handlers.createEndpoint(createEndpoint()), aWhile()])
+    } finally {
+      mock.timers.reset()
+    }
+    const handlers = restarts ? networkHandlers(h.house, 'macvlan', () => []) : h.handlers
+    const joining = handlers.join(join)
+    resolve([foreign])
+    await rejects(joining, /10\.7\.0\.2 is in use on eth0/)
+  }
+})
+
+test('duplicates: a long search ends with the call that fails', async () => {
   const h = await onLan({ 'weft.dad': 'rfc5227' })
-  const { promise, resolve } = Promise.withResolvers<readonly (typeof foreign)[]>()
-  h.house.segment = { ...nobody, holders: () => promise }
-  await h.handlers.createEndpoint(createEndpoint())
-  const joining = h.handlers.join(join)
-  resolve([foreign])
-  await rejects(joining, /10\.7\.0\.2 is in use on eth0/)
+  const signals: (AbortSignal | undefined)[] = []
+  const holders = ({ signal }: Question): Promise<never> => {
+    signals.push(signal)
+    return Promise.withResolvers<never>().promise
+  }
+  h.house.segment = { ...nobody, holders }
+  h.kernel.failOnceAt(0)
+  mock.timers.enable({ apis: ['setTimeout'] })
+  try {
+    await Promise.all([rejects(h.handlers.createEndpoint(createEndpoint()), /told to fail/), aWhile()])
+  } finally {
+    mock.timers.reset()
+  }
+  assert.equal(
+    signals.map(signal => signal?.aborted),
+    [true],
+  )
+})
+
+test('duplicates: a VLAN that weft makes, and a parent that came or came up since, are asked on', async () => {
+  let links = facts.links
+  const host = {
+    get links() {
+      return links
+    },
+  }
+  const parentOf = { mac: '02:00:00:00:00:50' as Mac }
+  const vlan = link('eth0.50', { own: true, kind: 'vlan', ...parentOf })
+  for (const [driver, parent, later] of [
+    ['macvlan', 'eth0.50', vlan],
+    ['ipvlan', 'eth0.50', vlan],
+    ['ipvlan', 'eth1', link('eth1', parentOf)],
+  ] as const) {
+    links = [
+      ...facts.links.filter(({ name }) => name !== parent),
+      ...(parent === 'eth1' ? [link('eth1', { up: false })] : []),
+    ]
+    const h = await testHouse({ driver, facts: host })
+    const asked: string[] = []
+    h.house.segment = {
+      ...nobody,
+      async holders(question) {
+        asked.push(question.link)
+        return []
+      },
+    }
+    await h.handlers.createNetwork(createNetwork({ generic: { parent } }))
+    links = [...facts.links.filter(({ name }) => name !== parent), later]
+    await h.handlers.createEndpoint(createEndpoint())
+    assert.equal(asked, [parent], `${driver} ${parent}`)
+    if (driver === 'ipvlan') assert.is(h.house.records.endpoint(networkId, endpointId)?.mac, parentOf.mac)
+  }
 })
 
 test('host access: without weft-ipam the address must be named', async () => {

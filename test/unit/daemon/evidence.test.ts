@@ -322,6 +322,19 @@ test('evidence: a pool of which nobody may know ends after a minute', () =>
     assert.equal([...new Set(here.ended)], ['pool 10.7.0.0-24'])
   }))
 
+test('evidence: a pool without a lease does not end while a network is made on it, or the engine lists one', () =>
+  scene(async here => {
+    here.unanswered = pool
+    here.listed = { another: [] }
+    await here.pass(130)
+    assert.equal(here.ended, [], 'of a driver that is not ours')
+    here.listed = {}
+    here.granted = [{ id: poolId, at: pool.at }]
+    await here.handlers.createNetwork(createNetwork())
+    await here.pass(130)
+    assert.equal(here.ended, [], 'of a driver of ours')
+  }))
+
 test('evidence: a pool whose engine ended before it wrote down the network ends at two looks', () =>
   scene(async here => {
     here.unrepeated = [pool]
@@ -338,6 +351,23 @@ test('evidence: a pool that a network was made on, or the engine lists, does not
     here.unrepeated = [pool]
     await here.pass(10)
     assert.equal(here.ended, [])
+  }))
+
+test('evidence: a network is made on a pool by its record, or when the engine listed it since the pool was granted', () =>
+  scene(async here => {
+    const later = { ...pool, at: Date.now() + 3_000 }
+    assert.is(here.watch.isMade(pool), false)
+    here.listed = { another: [] }
+    await here.pass(2)
+    assert.equal([here.watch.isMade(pool), here.watch.isMade(later)], [true, false])
+    await here.pass(60)
+    assert.is(here.watch.isMade(later), true)
+    here.listed = {}
+    await here.pass(60)
+    assert.is(here.watch.isMade(pool), false)
+    here.granted = [{ id: poolId, at: pool.at }]
+    await here.handlers.createNetwork(createNetwork())
+    assert.equal([here.watch.isMade(pool), here.watch.isMade(later)], [true, false])
   }))
 
 test.run()

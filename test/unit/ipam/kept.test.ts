@@ -3,6 +3,7 @@ import type { Ip } from '../../../native/value/ip.ts'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryStore } from '../../../daemon/store/memory.ts'
+import type { Hold, Release } from '../../../ipam/desk.ts'
 import type { CommitOptions, Write } from '../../../ipam/store.ts'
 import {
   client,
@@ -52,36 +53,6 @@ test('chosen: what an engine repeats makes no address a chosen one', async () =>
   assert.equal(Object.keys(await records(store, 'chosen/')), [`chosen/${id}/10.64.0.77`])
 })
 
-test('chosen: without MACs, by name once the network is made, and not what an engine repeats', async () => {
-  const store = new MemoryStore()
-  const ipam = await ipamOver(store)
-  const ask = (address: string | undefined, settled = true): Promise<string> =>
-    ipam.requestAddress(id, {
-      purpose: address === undefined ? 'endpoint' : 'reserved',
-      ...(address === undefined ? {} : { address }),
-      settled,
-    })
-  await ipam.engineStarted(client)
-  const { id, subnet } = await poolWithGateway(ipam)
-  await ask('10.64.0.9', false)
-  assert.is(await ask(undefined), '10.64.0.2/24')
-  await ask('10.64.0.77')
-  await refused(ask('10.64.0.77'), 'ADDRESS_IN_USE')
-  assert.equal(
-    ipam.leases().map(({ address, purpose }) => `${address} ${purpose}`),
-    ['10.64.0.1 gateway', '10.64.0.9 reserved', '10.64.0.2 endpoint', '10.64.0.77 endpoint'],
-  )
-  // A power cut took a lease.
-  await ipam.release({ address: ip('10.64.0.2'), force: true })
-  await ipam.engineStarted(client)
-  await ipam.requestPool(wish(subnet))
-  await ipam.requestAddress(id, { purpose: 'gateway', address: '10.64.0.1', settled: true })
-  for (const address of ['10.64.0.9', '10.64.0.2', '10.64.0.77']) await ask(address)
-  assert.equal(Object.keys(await records(store, 'chosen/')), [`chosen/${id}/10.64.0.77`])
-  assert.is(await ask(undefined), '10.64.0.3/24', 'the engine has begun')
-  await refused(ask('10.64.0.77'), 'ADDRESS_IN_USE')
-})
-
 test('chosen: ends with its pool, and when an operator says so', async () => {
   const store = new MemoryStore()
   const ipam = await ipamOver(store)
@@ -89,7 +60,7 @@ test('chosen: ends with its pool, and when an operator says so', async () => {
   await endpointAddress(ipam, id, 1, '10.90.0.2')
   await ipam.releaseAddress(id, '10.90.0.2')
   await refused(endpointAddress(ipam, id, 2), 'ADDRESSES_EXHAUSTED')
-  assert.equal(await ipam.release({ address: ip('10.90.0.2'), force: false }), ['chosen'])
+  assert.equal((await ipam.release({ address: ip('10.90.0.2'), force: false })).ended, ['chosen'])
   assert.is(await endpointAddress(ipam, id, 2), '10.90.0.2/30')
   await endpointAddress(ipam, id, 2, '10.90.0.2')
   await ipam.releasePool(id)
@@ -232,9 +203,65 @@ test('reserve: refused for what is not to be had; whoever has an address keeps i
     await refused(ipam.reserve(id, { address: ip('10.90.0.30'), mac: macOf(2) }), 'MAC_RESERVED'),
     /has the reservation 10\.90\.0\.2 already: .*weft ipam release 10\.90\.0\.2/,
   )
-  await ipam.reserve(id, { address: ip('10.90.0.2'), note: 'again' })
-  await ipam.releaseAddress(id, '10.90.0.2')
-  assert.is(await endpointAddress(ipam, id, 5, '10.90.0.2'), '10.90.0.2/24', 'it is for nobody in particular now')
+  await ipam.reserve(id, { address: ip('10.90.0.2'), mac: macOf(2), note: 'again' })
+  assert.is(ipam.pool(id)?.reservations.get(ip('10.90.0.2'))?.note, 'again')
+  for (const other of [{ mac: macOf(3) }, {}]) {
+    assert.match(
+      await refused(ipam.reserve(id, { address: ip('10.90.0.2'), ...other }), 'ADDRESS_IN_USE'),
+      /reserved for 02:42:00:00:00:02 \(again\) since .*'weft ipam release 10\.90\.0\.2' ends that/,
+    )
+  }
+  await ipam.reserve(id, { address: ip('10.90.0.40') })
+  await ipam.reserve(id, { address: ip('10.90.0.40'), mac: macOf(4) })
+  assert.is(await endpointAddress(ipam, id, 4), '10.90.0.40/24', "one for whoever names it may become somebody's")
+})
+
+test('reserve: not for a MAC where the engine sends none', async () => {
+  const ipam = await ipamOver(new MemoryStore(), { macless: () => true })
+  const { id } = await poolWithGateway(ipam, '10.90.0.0/24')
+  const text = await refused(ipam.reserve(id, { address: ip('10.90.0.9'), mac: macOf(1) }), 'MAC_REFUSED')
+  assert.match(text, 'weft-bridge gets no MACs from the engine: leave --mac out')
+  await ipam.reserve(id, { address: ip('10.90.0.9') })
+})
+
+test('rest: outside of the range nothing is given to who names no address, and nothing of it is free', async () => {
+  const ipam = await ipamOver(new MemoryStore())
+  const { id } = await poolWithGateway(ipam, '10.90.0.0/24', { subPool: '10.90.0.16/30' })
+  await endpointAddress(ipam, id, 1, '10.90.0.99')
+  // Its choice is ended by hand while it is in use: what is left is a lease like any other.
+  await ipam.release({ address: ip('10.90.0.99'), force: false, heldBy: () => ({ why: 'is in use', hint: '' }) })
+  await ipam.releaseAddress(id, '10.90.0.99')
+  assert.equal(ipam.pool(id)?.usage(ipam.now).free, 3n)
+  assert.is(await endpointAddress(ipam, id, 1), '10.90.0.17/24', 'also not to the MAC that had it')
+  for (const last of [18, 19]) assert.is(await endpointAddress(ipam, id, last), `10.90.0.${last}/24`)
+  await refused(endpointAddress(ipam, id, 20), 'ADDRESSES_EXHAUSTED')
+})
+
+test('rest: released while alive, and outside of the range: not for who names none', async () => {
+  const ipam = await ipamOver(new MemoryStore(), { inUse: (_, address) => address === '10.90.0.99', patienceMs: 30 })
+  const { id } = await poolWithGateway(ipam, '10.90.0.0/24', { subPool: '10.90.0.16/32' })
+  await endpointAddress(ipam, id, 1, '10.90.0.99')
+  await ipam.release({ address: ip('10.90.0.99'), force: false })
+  assert.is(await ipam.releaseAddress(id, '10.90.0.99'), false)
+  assert.match(await refused(endpointAddress(ipam, id, 1), 'ADDRESSES_EXHAUSTED'), 'has 1: 1 in use, none free')
+})
+
+test('figures: what lies outside of the range is told apart, and the rest adds up', async () => {
+  const ipam = await ipamOver(new MemoryStore())
+  const { id } = await poolWithGateway(ipam, '10.90.0.0/24', { subPool: '10.90.0.16/30' })
+  for (const last of [100, 101, 102]) await endpointAddress(ipam, id, last, `10.90.0.${last}`)
+  await ipam.releaseAddress(id, '10.90.0.102')
+  await ipam.reserve(id, { address: ip('10.90.0.103') })
+  await endpointAddress(ipam, id, 1)
+  await ipam.reserve(id, { address: ip('10.90.0.18') })
+  assert.equal(ipam.pool(id)?.usage(ipam.now), {
+    ...{ size: 4n, free: 1n, leased: 2, chosen: 0, reserved: 1, resting: 0, outside: 2 },
+  })
+  await endpointAddress(ipam, id, 2)
+  assert.match(
+    await refused(endpointAddress(ipam, id, 3), 'ADDRESSES_EXHAUSTED'),
+    '10.90.0.16/30 has 4: 3 in use, 1 reserved, none free',
+  )
 })
 
 test('release by hand: ends a reservation, a choice, a rest, a lease; not one that is in use', async () => {
@@ -242,21 +269,22 @@ test('release by hand: ends a reservation, a choice, a rest, a lease; not one th
   const store = new MemoryStore()
   const ipam = await ipamOver(store, { inUse: (_, address) => alive.has(address) })
   const { id } = await poolWithGateway(ipam, '10.90.0.0/29')
-  const end = (address: string, more: { readonly force?: boolean; readonly usedBy?: string } = {}) =>
+  const end = (address: string, more: Partial<Release> = {}) =>
     ipam.release({ address: ip(address), force: false, ...more })
-  await refused(end('10.90.0.2'), 'ADDRESS_FREE')
+  const heldBy = (): Hold => ({ why: 'is in use by container www', hint: 'remove it; --force' })
+  assert.match(await refused(end('10.90.0.2'), 'ADDRESS_FREE'), "nothing keeps 10.90.0.2: 'weft ipam show 10.90.0.2'")
   await refused(end('10.91.0.2'), 'NO_SUCH_POOL')
   await endpointAddress(ipam, id, 2)
   await ipam.releaseAddress(id, '10.90.0.2')
-  assert.equal(await end('10.90.0.2'), ['rest'])
+  assert.equal((await end('10.90.0.2')).ended, ['rest'])
   await endpointAddress(ipam, id, 3, '10.90.0.3')
   await ipam.reserve(id, { address: ip('10.90.0.3') })
-  assert.equal(await end('10.90.0.3', { usedBy: 'container www' }), ['reservation', 'chosen'])
-  const text = await refused(end('10.90.0.3', { usedBy: 'container www' }), 'ADDRESS_HELD')
+  assert.equal((await end('10.90.0.3', { heldBy })).ended, ['reservation', 'chosen'])
+  const text = await refused(end('10.90.0.3', { heldBy }), 'ADDRESS_HELD')
   assert.match(text, /^10\.90\.0\.3 is in use by container www: .*--force/)
   alive.add('10.90.0.3')
   await refused(end('10.90.0.3'), 'ADDRESS_HELD')
-  assert.equal(await end('10.90.0.3', { force: true }), ['lease'])
+  assert.equal((await end('10.90.0.3', { force: true })).ended, ['lease'])
   assert.equal(Object.keys(await records(store)), ['lease/10.90.0.0-29/10.90.0.1', 'pool/10.90.0.0-29'])
   assert.is(await endpointAddress(ipam, id, 9, '10.90.0.3'), '10.90.0.3/29')
 })

@@ -153,7 +153,7 @@ test('pool: an address rests before it is the next one, unless there is no other
   rest(pool, ip('10.0.0.5'), 100)
   rest(pool, ip('10.0.0.2'), 200)
   revoke(pool, ip('10.0.0.4'))
-  assert.equal(pool.usage(200), { size: 6n, free: 3n, leased: 3, chosen: 0, reserved: 0, resting: 2 })
+  assert.equal(pool.usage(200), { size: 6n, free: 3n, leased: 3, chosen: 0, reserved: 0, resting: 2, outside: 0 })
   assert.is(pool.choose('endpoint', 200), '10.0.0.4', 'one that does not rest')
   grant(pool, ip('10.0.0.4'), { purpose: 'endpoint', at: 9 })
   assert.is(pool.choose('endpoint', 200), '10.0.0.5', 'the one that rests longest')
@@ -186,7 +186,7 @@ test('pool: what was chosen once is for nobody who names none, also in a full po
   assert.is.not(pool.choose('endpoint', 5, mac(3)), '10.0.0.3')
   assert.equal(take(pool, all), ['10.0.0.2', '10.0.0.4', '10.0.0.5', '10.0.0.6', '10.0.0.1'])
   assert.is(pool.obstacle(ip('10.0.0.3')), undefined, 'by name')
-  assert.equal(pool.usage(now), { size: 6n, free: 0n, leased: 5, chosen: 1, reserved: 0, resting: 0 })
+  assert.equal(pool.usage(now), { size: 6n, free: 0n, leased: 5, chosen: 1, reserved: 0, resting: 0, outside: 0 })
   pool.put({ sort: 'chosen', address: ip('10.0.0.3'), value: undefined })
   assert.is(pool.choose('endpoint', 5), '10.0.0.3')
 })
@@ -207,7 +207,7 @@ test('pool: a reservation is for its MAC, or for whoever names it', () => {
   assert.equal(take(pool, all), ['10.0.0.1', '10.0.0.3'])
   grant(pool, ip('10.0.0.6'), { purpose: 'endpoint', mac: mac(6), at: 1 })
   assert.is(pool.choose('endpoint', now, mac(6)), undefined, 'it has it already')
-  assert.equal(pool.usage(now), { size: 3n, free: 0n, leased: 3, chosen: 0, reserved: 1, resting: 0 })
+  assert.equal(pool.usage(now), { size: 3n, free: 0n, leased: 2, chosen: 0, reserved: 1, resting: 0, outside: 1 })
 })
 
 test('pool: only so many past leases are remembered', () => {
@@ -231,7 +231,7 @@ for (const [subnet, size] of [
   test(`pool ${subnet}: knows its size`, () => {
     const pool = poolOf(subnet)
     const [first] = take(pool, 1)
-    assert.equal(pool.usage(now), { size, free: size - 1n, leased: 1, chosen: 0, reserved: 0, resting: 0 })
+    assert.equal(pool.usage(now), { size, free: size - 1n, leased: 1, chosen: 0, reserved: 0, resting: 0, outside: 0 })
     assert.ok(first && contains(cidr(subnet), first))
   })
 }

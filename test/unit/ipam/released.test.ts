@@ -156,4 +156,14 @@ test('endGrant: ends what the engine could not release before it gave the networ
   for (const grant of grants) assert.is(await ipam.endGrant(grant), false, 'it is a later grant')
 })
 
+test('released while alive: forgotten with its pool; the same address in a later one is another', async () => {
+  const { ipam, store, id, alive } = await forgotten()
+  alive.clear()
+  assert.is(await ipam.releasePool(id), true)
+  await poolWithGateway(ipam, '10.64.0.0/24')
+  await endpointAddress(ipam, id, 2, '10.64.0.2')
+  assert.equal(await ipam.endReleased(['10.64.0.2' as Ip]), [])
+  assert.equal(Object.keys(await records(store, 'lease/')), [`lease/${id}/10.64.0.1`, `lease/${id}/10.64.0.2`])
+})
+
 test.run()

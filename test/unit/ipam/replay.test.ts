@@ -2,7 +2,20 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryStore } from '../../../daemon/store/memory.ts'
-import { client, endpointAddress, ipamOver, macOf, poolWithGateway, records, refused, wish } from './house.ts'
+import type { Cidr } from '../../../native/value/ip.ts'
+import { poolIdOf } from '../../../ipam/records.ts'
+import type { Ipam, IpamOptions } from '../../../ipam/ipam.ts'
+import {
+  client,
+  endpointAddress,
+  FailingStore,
+  ipamOver,
+  macOf,
+  poolWithGateway,
+  records,
+  refused,
+  wish,
+} from './house.ts'
 
 test('restore: pools, leases and the place where allocation goes on are as before', async () => {
   const store = new MemoryStore()
@@ -163,6 +176,44 @@ test('replay: a pool that was written down, but perhaps not answered, can be req
   ipam = await ipamOver(store)
   await refused(ipam.requestPool(wish('10.90.0.0/24')), 'POOL_OVERLAP')
   await refused(ipam.requestPool(wish('10.91.0.0/24')), 'POOL_OVERLAP')
+})
+
+test('replay: a pool that was not answered, but used or ended since, cannot be requested once more', async () => {
+  const [pool, id] = [wish('10.90.0.0/24'), poolIdOf('10.90.0.0/24' as Cidr, undefined)]
+  const begun = async (more: Partial<IpamOptions> = {}): Promise<Ipam> => {
+    const store = new MemoryStore()
+    await (await ipamOver(store)).requestPool(pool)
+    return ipamOver(store, more)
+  }
+  const used = await begun()
+  await endpointAddress(used, id, 1)
+  await refused(used.requestPool(pool), 'POOL_OVERLAP')
+  await used.releaseAddress(id, '10.90.0.1')
+  await refused(used.requestPool(pool), 'POOL_OVERLAP')
+  assert.is(used.unanswered, undefined)
+
+  const ended = await begun()
+  await ended.releasePool(id)
+  await ended.requestPool(pool)
+  await refused(ended.requestPool(pool), 'POOL_OVERLAP')
+
+  const made = await begun({ isMade: () => true })
+  await refused(made.requestPool(pool), 'POOL_OVERLAP')
+  assert.is(made.unanswered, undefined)
+})
+
+test('replay: a pool that could not be repeated, for the commit failed, can be requested still', async () => {
+  const store = new FailingStore()
+  await (await ipamOver(store)).requestPool(wish('10.90.0.0/24'))
+  const ipam = await ipamOver(store)
+  store.failAt = store.commits
+  try {
+    await ipam.requestPool(wish('10.90.0.0/24'))
+    assert.unreachable('was committed')
+  } catch (cause) {
+    assert.match(cause instanceof Error ? cause.message : '', /commit \d+ fails/)
+  }
+  await ipam.requestPool(wish('10.90.0.0/24'))
 })
 
 test('replay: after the records were lost the engine brings them back, under the same id', async () => {

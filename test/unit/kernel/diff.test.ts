@@ -158,8 +158,6 @@ const rows: readonly {
   { name: 'a flag that is not wished', want: ipvlan, have: { ...ipvlan, flag: 'vepa' }, verdict: 'recreate' },
   { name: 'the flag without a name', want: ipvlan, have: { ...ipvlan, flag: 'bridge' }, verdict: 'same' },
   { name: 'another VLAN', want: vlan, have: { ...vlan, id: 6 }, verdict: 'recreate' },
-  { name: 'another tag', want: vlan, have: { ...vlan, protocol: '802.1ad' }, verdict: 'recreate' },
-  { name: 'the tag without a name', want: vlan, have: { ...vlan, protocol: '802.1Q' }, verdict: 'same' },
   { name: 'a child that was set down', want: shim, have: { ...shim, down: true }, verdict: 'update' },
   { name: 'a child that may be down', want: { ...shim, up: false }, have: { ...shim, down: true }, verdict: 'same' },
   { name: "a child's MTU", want: { ...shim, mtu: 1400 }, have: { ...shim, mtu: 1300 }, verdict: 'update' },
@@ -208,18 +206,16 @@ test('surplus: what depends on others goes first, what is foreign or wished stay
 
 test('describe: links on links, and what the host needs to reach them', () => {
   const resources: readonly Resource[] = [
-    { ...shim, mode: 'passthru', nopromisc: true, mtu: 1400, up: false },
+    { ...shim, mode: 'passthru', mtu: 1400, up: false },
     { ...ipvlan, flag: 'private', handed: true, up: false },
-    { ...vlan, protocol: '802.1ad' },
     vlan,
     nowhere,
     route,
     proxy,
   ]
   assert.equal(resources.map(describe), [
-    `macvlan wm1 on eth0 passthru nopromisc mtu 1400 down ${mac}`,
+    `macvlan wm1 on eth0 passthru mtu 1400 down ${mac}`,
     'ipvlan wi1 on eth0 l2 private handed',
-    'vlan eth0.5 on eth0 id 5 802.1ad',
     'vlan eth0.5 on eth0 id 5',
     'dummy wd1',
     'route 10.0.0.2/32 on wm1 source 10.0.0.1',
