@@ -66,8 +66,9 @@ async function runFile(path: string, timeoutSeconds: number, tells: boolean): Pr
 
 /** The files of this layer run inside, each reported by this very program. */
 async function runGuest(argument: string): Promise<Outcome> {
+  const processors = wanted.every(isGuests) ? 2 : 1
   const { runInGuest } = await import('../test/support/guest/run.ts')
-  return runInGuest({ what: [argument], timeoutSeconds: 900 * patience, print: console.log })
+  return runInGuest({ what: [argument], timeoutSeconds: 900 * patience, processors, print: console.log })
 }
 
 const wanted = process.argv.slice(2)

@@ -21,7 +21,7 @@ const points = full
       step: 1,
       engines: { '20.10': { first: 1, step: 3 }, '26.1': { first: 2, step: 3 }, '28.5': { first: 3, step: 3 } },
     }
-  : { step: 7, engines: { '20.10': { first: 26, step: 75 }, '28.5': { first: 45, step: 75 } } }
+  : { step: 13, engines: { '20.10': { first: 26, step: 151 }, '28.5': { first: 45, step: 151 } } }
 const web: readonly Port[] = [
   { Proto: 6, Port: 80, HostPort: 8080 },
   { Proto: 17, Port: 80, HostPort: 8080 },

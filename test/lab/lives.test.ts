@@ -7,7 +7,7 @@ import { engines, open, unchanged } from '../support/scene.ts'
 const full = process.env['WEFT_TEST_FULL'] === '1'
 const seed = Number(process.env['WEFT_TEST_SEED'] ?? Date.now() % 1_000_000)
 /** 1,000 lives, shared by all engines; otherwise a few with the newest one. */
-const lives = full ? Math.ceil(1000 / engines('28.5').length) : 40
+const lives = full ? Math.ceil(1000 / engines('28.5').length) : 25
 
 for (const engine of engines('28.5')) {
   test(`lives, engine ${engine}: ${lives} of them, weftd and the engine killed at random, leave nothing`, async () => {

@@ -16,6 +16,8 @@ export interface MachineOptions {
   /** File that the guest's console is written to. */
   readonly console: string
   readonly timeoutSeconds: number
+  /** Default 1. */
+  readonly processors?: number
 }
 
 export type Accelerator = 'kvm' | 'tcg'
@@ -29,7 +31,7 @@ const lighter = ['mitigations=off', 'init_on_alloc=0', 'apparmor=0', 'audit=0']
  * process ends in whatever way: nothing else would end it.
  */
 export async function runMachine(options: MachineOptions): Promise<boolean> {
-  const { kit, accelerator, append = [], shares, timeoutSeconds } = options
+  const { kit, accelerator, append = [], shares, timeoutSeconds, processors = 1 } = options
   const drives = Object.entries(shares).flatMap(([tag, { path, writable = false }]) => {
     const readonly = writable ? '' : ',readonly=on'
     return [
@@ -41,7 +43,7 @@ export async function runMachine(options: MachineOptions): Promise<boolean> {
   const [accel, cpu] = accelerator === 'tcg' ? ['tcg,thread=multi', 'Nehalem'] : ['kvm', 'host']
   const argv = [
     ...['--pdeathsig', 'KILL', ...kit.qemu, '-nodefaults', '-display', 'none', '-nic', 'none', '-no-reboot'],
-    ...['-accel', accel, '-cpu', cpu, '-smp', '2', '-m', String(megabytes)],
+    ...['-accel', accel, '-cpu', cpu, '-smp', String(processors), '-m', String(megabytes)],
     ...['-serial', `file:${options.console}`, '-kernel', kit.kernel, '-initrd', kit.initrd],
     ...['-append', ['console=ttyS0', 'quiet', 'panic=-1', ...lighter, ...append].join(' '), ...drives],
   ]

@@ -15,6 +15,8 @@ export interface GuestRun {
   /** For scripts/test.ts: the layer's name, or files. */
   readonly what: readonly string[]
   readonly timeoutSeconds: number
+  /** Of the guest. Those of a busy machine wait for each other, and so do two of the guest: longer than one takes. */
+  readonly processors: number
   /** Called with a line of the report at a time, and of progress. */
   readonly print: (line: string) => void
 }
@@ -57,7 +59,7 @@ export async function runInGuest(run: GuestRun): Promise<Outcome> {
       report.look()
     }, 500)
     const ended = await runMachine({
-      ...{ kit, accelerator: accel, console },
+      ...{ kit, accelerator: accel, console, processors: run.processors },
       shares: {
         [shares.root]: { path: root },
         [shares.checkout]: { path: checkout },
