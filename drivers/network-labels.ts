@@ -14,6 +14,17 @@ export const mtu = {
   },
 } as const
 
+/** RFC 8200, section 5. */
+export const smallestMtu6 = 1280
+
+/** Throws UserError: a link whose MTU is too small for IPv6 has no addresses of it, nor the switches. */
+export function checkMtu6(bytes: number | undefined, given: readonly Family[]): void {
+  if (bytes === undefined || bytes >= smallestMtu6 || !given.includes(6)) return
+  throw new UserError('MTU_TOO_SMALL', `MTU ${bytes} is too small for IPv6`, {
+    hint: `the smallest is ${smallestMtu6}`,
+  })
+}
+
 export const ifacePrefix = {
   label: 'com.docker.network.container_iface_prefix',
   fallback: undefined,

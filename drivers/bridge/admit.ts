@@ -2,8 +2,8 @@
 import { addressOf, contains, familyOf, overlaps } from '../../native/value/ip.ts'
 import { UserError } from '../../plugin-api/answer.ts'
 import type { Facts, Network, Subnet } from '../driver.ts'
-import { matchFamilies } from '../network-labels.ts'
-import { bridgeOf, familiesOf, modeOf, ownSwitches, smallestMtu6, type BridgeNetwork } from './network.ts'
+import { checkMtu6, matchFamilies } from '../network-labels.ts'
+import { bridgeOf, familiesOf, modeOf, ownSwitches, type BridgeNetwork } from './network.ts'
 
 export function admit(network: BridgeNetwork, others: readonly Network[], facts: Facts): BridgeNetwork {
   checkFamilies(network)
@@ -33,6 +33,7 @@ function checkFamilies(network: BridgeNetwork): void {
     })
   }
   matchFamilies(network.options, families)
+  checkMtu6(network.options.mtu, families)
   for (const family of families) {
     if (modeOf(network.options, family) === 'isolated' && !network.internal) {
       throw new UserError(
@@ -62,11 +63,6 @@ function checkSubnet({ options }: BridgeNetwork, { pool, gateway, aux }: Subnet)
     if (name.endsWith(String(family)) && contains(pool, address)) continue
     throw new UserError('GATEWAY_OUTSIDE', `default gateway ip must be part of the network: ${name} is ${address}`, {
       hint: `choose one of ${pool}`,
-    })
-  }
-  if (family === 6 && options.mtu !== undefined && options.mtu < smallestMtu6) {
-    throw new UserError('MTU_TOO_SMALL', `MTU ${options.mtu} is too small for IPv6`, {
-      hint: `the smallest is ${smallestMtu6}`,
     })
   }
 }

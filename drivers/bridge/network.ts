@@ -4,12 +4,10 @@ import { familyOf, type Cidr, type Family } from '../../native/value/ip.ts'
 import type { Facts, Network } from '../driver.ts'
 import { element } from '../firewall.ts'
 import { ifName, macOf } from '../names.ts'
+import { smallestMtu6 } from '../network-labels.ts'
 import type { BridgeOptions, GatewayMode } from './options.ts'
 
 export type BridgeNetwork = Network<BridgeOptions>
-
-/** RFC 8200, section 5. */
-export const smallestMtu6 = 1280
 
 export function planNetwork(network: BridgeNetwork, facts: Facts): readonly Resource[] {
   const { icc, adopted, mtu } = network.options

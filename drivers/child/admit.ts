@@ -3,7 +3,7 @@ import type { Ipvlan } from '../../native/kernel/resource.ts'
 import { addressOf, contains, familyOf, overlaps } from '../../native/value/ip.ts'
 import { UserError } from '../../plugin-api/answer.ts'
 import type { Facts, Network } from '../driver.ts'
-import { matchFamilies } from '../network-labels.ts'
+import { checkMtu6, matchFamilies } from '../network-labels.ts'
 import { hostWishes, poolsOf, proxySwitch } from './host.ts'
 import type { ChildNetwork } from './options.ts'
 import { onParents, parentOf, refused, vlansFor } from './parent.ts'
@@ -98,9 +98,11 @@ function isProxyOn(network: ChildNetwork, neighbours: readonly ChildNetwork[], {
   )
 }
 
-function checkMtu({ options }: ChildNetwork, { links }: Facts): void {
-  const { mtu, parent, vlans: [lowest] = [] } = options
+function checkMtu(network: ChildNetwork, { links }: Facts): void {
+  const { mtu, parent, vlans: [lowest] = [] } = network.options
   const link = links.find(({ name }) => name === (lowest?.parent ?? parent))
+  const families = poolsOf(network).map(({ pool }) => familyOf(pool))
+  checkMtu6(mtu ?? link?.mtu, families)
   if (mtu === undefined || !link || mtu <= link.mtu) return
   throw new UserError('MTU_TOO_LARGE', `MTU ${mtu} is larger than that of the parent ${link.name}: ${link.mtu}`, {
     hint: 'a smaller one, or a larger one for the parent',

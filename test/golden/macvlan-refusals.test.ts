@@ -6,7 +6,7 @@ import type { Network } from '../../drivers/driver.ts'
 import { ipvlanDriver } from '../../drivers/ipvlan/index.ts'
 import { macvlanDriver } from '../../drivers/macvlan/index.ts'
 import type { Cidr, Ip } from '../../native/value/ip.ts'
-import { endpoint as published, v4 } from '../support/bridge.ts'
+import { endpoint as published, v4, v6 } from '../support/bridge.ts'
 import { facts, fresh, link, maker } from '../support/child.ts'
 import type { networkId } from '../support/house.ts'
 
@@ -113,6 +113,11 @@ const refused: readonly { readonly name: string; readonly act: () => unknown; re
     name: 'an MTU above that of the parent',
     act: () => admit(macvlan({ 'com.docker.network.driver.mtu': '9000' })),
     text: /MTU 9000 is larger than that of the parent eth0: 1500/,
+  },
+  {
+    name: 'an MTU too small for IPv6',
+    act: () => admit(macvlan({ 'com.docker.network.driver.mtu': '1279' }, { subnets: [v6] })),
+    text: /MTU 1279 is too small for IPv6/,
   },
   {
     name: 'subnets that overlap',

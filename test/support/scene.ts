@@ -164,11 +164,14 @@ export async function unchanged(host: Host, before: Snapshot, comparison: Compar
   await agrees(host)
 }
 
+/** What `weft diff` asks for. */
 export async function agrees(host: Host): Promise<void> {
-  await eventually('kernel and records agree', async () => (await host.weft('diff')).includes('agree'), {
-    timeoutMs: 20_000,
-    pauseMs: 250,
-  })
+  const check = async (): Promise<boolean> => {
+    const { status, body } = await host.admin('/v1/diff')
+    if (status !== 200 || body !== '[]') throw new Error(`${status} ${body}`)
+    return true
+  }
+  await eventually('kernel and records agree', check, { timeoutMs: 20_000, pauseMs: 250 })
 }
 
 function without(snapshot: Snapshot, { anyOrder, except }: Comparison): Snapshot {
