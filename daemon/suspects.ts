@@ -24,24 +24,26 @@ export interface SuspectSources {
 /** An engine asks for an address before it makes the endpoint, and for a pool before the network. */
 export const youngMs = 10_000
 
+const idle = true as const
+
 export function suspectsOf(sources: SuspectSources, now = Date.now()): readonly Suspect[] {
   const { ipam, holders } = sources
   const pools = ipam.pools()
   const leases = Map.groupBy(ipam.leases(), ({ pool }) => pool)
   return [
-    ...pools.flatMap(pool => {
+    ...pools.flatMap((pool): readonly Suspect[] => {
       const network = holders.networkOf(pool)
       const place = { pool: pool.id, ...(network && { network: network.name ?? shortId(network.id) }) }
       const isOld = ({ at }: { readonly at: number }): boolean => now - at > youngMs
       if (!network) {
-        return isOld(pool) && sources.answered() ? [{ ...place, reason: 'no network uses this pool' }] : []
+        return isOld(pool) && sources.answered() ? [{ ...place, reason: 'no network uses this pool', idle }] : []
       }
       const own = leases.get(pool.id) ?? []
       return [
         ...own
           .filter(lease => isOld(lease) && !isOfNetwork(sources, network.id, lease))
           .flatMap(lease =>
-            unusedLease(sources, pool, lease).map(reason => ({ ...place, address: lease.address, reason })),
+            unusedLease(sources, pool, lease).map(reason => ({ ...place, address: lease.address, reason, idle })),
           ),
         ...heldWithoutLease(sources, pool, network.id, own).map(({ address, reason }) => ({
           ...place,

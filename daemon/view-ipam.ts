@@ -62,6 +62,8 @@ export interface Suspect {
   /** Absent: it is about the pool. */
   readonly address?: string
   readonly reason: string
+  /** Nobody uses the address, or the pool: `weft ipam release` ends it. */
+  readonly idle?: true
 }
 
 export interface ReserveWish {

@@ -59,6 +59,14 @@ export const announcements = {
   announcementMs: number('com.docker.network.advertise_addr_ms', 100, 2000),
 } as const
 
+/** Endpoint options of any driver that the engine itself carries out, from 27 on: `net.ipv4.conf.IFNAME.log_martians=1,...` */
+export const sysctls = {
+  label: 'com.docker.network.endpoint.sysctls',
+  fallback: undefined,
+  expected: 'NAME=VALUE, separated by commas',
+  parse: (text: string) => (/^[^=,\s]+=[^,]*(,[^=,\s]+=[^,]*)*$/.test(text) ? text : undefined),
+} as const
+
 export const strict = bool('weft.strict', true)
 
 export function number(label: string, least: number, most: number) {

@@ -20,6 +20,8 @@ export interface CommandOptions {
   /** Of a reservation. */
   readonly mac?: string
   readonly note?: string
+  /** A file that `weft --json ipam check` printed. */
+  readonly fromReport?: string
 }
 
 export interface Command {

@@ -92,8 +92,14 @@ export const groups: Readonly<Record<string, Group>> = {
       },
       release: {
         help: 'end all that keeps an address from being given out, or a pool that no network uses',
-        words: [{ name: '<what>', help: 'an address, or a subnet or id of a pool' }],
-        flags: [{ flag: '--force', help: 'also a lease that somebody uses; a pool with addresses in use' }],
+        words: [{ name: '[what]', help: 'an address, or a subnet or id of a pool' }],
+        flags: [
+          { flag: '--force', help: 'also a lease that somebody uses; a pool with addresses in use' },
+          {
+            flag: '--from-report <file>',
+            help: "instead: all that 'weft --json ipam check' found unused, if it still is",
+          },
+        ],
         load: async () => (await import('./ipam.ts')).release,
       },
     },

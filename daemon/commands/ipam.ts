@@ -1,6 +1,8 @@
 /** `weft ipam`: what is kept of addresses. */
-import type { AddressReport, PoolRow } from '../view-ipam.ts'
-import type { Command } from './command.ts'
+import { readFileSync } from 'node:fs'
+import { UserError } from '../../plugin-api/answer.ts'
+import type { AddressReport, PoolRow, Suspect } from '../view-ipam.ts'
+import type { Command, Context } from './command.ts'
 import { fields, none, shortId, span, table } from './print.ts'
 
 export const list: Command = {
@@ -38,6 +40,7 @@ export const check: Command = {
       context.print(
         "a lease that nobody uses ends with 'weft ipam release ADDRESS', a pool with 'weft ipam release POOL'",
       )
+      context.print("all of them: 'weft --json ipam check >FILE', then 'weft ipam release --from-report FILE'")
     }
     return suspects.length === 0 ? 0 : 1
   },
@@ -53,7 +56,15 @@ export const reserve: Command = {
 }
 
 export const release: Command = {
-  async run(context, { force = false }, what = '') {
+  async run(context, { force = false, fromReport }, ...words) {
+    const [what] = words
+    if (fromReport !== undefined && what === undefined && !force) return releaseReported(context, fromReport)
+    if (what === undefined || fromReport !== undefined) {
+      throw new UserError(
+        'BAD_SETTING',
+        'what to release is one of: an address, a pool, --from-report FILE without --force',
+      )
+    }
     const report = await context.admin.release({ what, force })
     if (context.json) context.print(JSON.stringify(report, undefined, 2))
     else {
@@ -62,6 +73,43 @@ export const release: Command = {
     }
     return 0
   },
+}
+
+/** What is no longer found unused stays as it is. Exit status 1 when something was refused. */
+async function releaseReported(context: Context, file: string): Promise<number> {
+  const told = new Set(readReport(file).map(keyOf))
+  const found = (await context.admin.get('/v1/ipam/suspects')).filter(each => each.idle && told.has(keyOf(each)))
+  const outcomes: { readonly what: string; readonly ended: readonly string[]; readonly refused?: string }[] = []
+  for (const { address, pool = '' } of found) {
+    const what = address ?? pool
+    try {
+      outcomes.push({ what, ended: (await context.admin.release({ what, force: false })).ended })
+    } catch (cause) {
+      if (!(cause instanceof UserError)) throw cause
+      outcomes.push({ what, ended: [], refused: cause.text })
+    }
+  }
+  if (context.json) context.print(JSON.stringify(outcomes, undefined, 2))
+  else if (outcomes.length === 0) context.print('nothing to release: all that the report found unused is used, or gone')
+  else for (const { what, refused } of outcomes) context.print(refused ?? `released ${what}`)
+  return outcomes.some(({ refused }) => refused !== undefined) ? 1 : 0
+}
+
+function readReport(file: string): readonly Suspect[] {
+  const hint = "make one with 'weft --json ipam check >FILE'"
+  try {
+    const rows: unknown = JSON.parse(readFileSync(file, 'utf8'))
+    if (Array.isArray(rows) && rows.every(row => typeof row === 'object' && row !== null && 'reason' in row)) {
+      return rows as readonly Suspect[]
+    }
+  } catch (cause) {
+    throw new UserError('BAD_SETTING', `${file}: cannot be read as a report`, { hint, cause })
+  }
+  throw new UserError('BAD_SETTING', `${file}: this is no report of weft`, { hint })
+}
+
+function keyOf({ pool, address }: Suspect): string {
+  return `${pool ?? ''} ${address ?? ''}`
 }
 
 const endedNames = {

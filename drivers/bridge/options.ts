@@ -4,7 +4,16 @@ import { isUnspecified, familyOf, parseIp, type Cidr, type Family, type Ip } fro
 import { UserError } from '../../plugin-api/answer.ts'
 import { bool, parseLabels } from '../labels.ts'
 import { isMadeName } from '../names.ts'
-import { announcements, families, ifacePrefix, isLinkName, mtu, strict, withoutDefaults } from '../network-labels.ts'
+import {
+  announcements,
+  families,
+  ifacePrefix,
+  isLinkName,
+  mtu,
+  strict,
+  sysctls,
+  withoutDefaults,
+} from '../network-labels.ts'
 import { parseRoutes, parseSources, type Route } from './lists.ts'
 
 /**
@@ -113,6 +122,7 @@ const endpointTable = {
   from: table.from,
   antispoof: { ...table.antispoof, fallback: undefined },
   link: { label: 'weft.link', fallback: undefined, expected: linkNames, parse: linkName },
+  sysctls,
 } as const
 
 export const bridgeLabels: readonly string[] = Object.values(table).map(({ label }) => label)
@@ -151,7 +161,8 @@ export function parseBridgeOptions(raw: Readonly<Record<string, string>>): Bridg
 
 export function parseBridgeEndpointOptions(raw: Readonly<Record<string, string>>): BridgeEndpointOptions {
   const { values } = parseLabels('weft-bridge', { table: endpointTable, what: 'endpoint option', refused: {} }, raw)
-  return withoutDefaults(values)
+  const { from, antispoof, link } = values
+  return withoutDefaults({ from, antispoof, link })
 }
 
 /** What contradicts itself, whatever the network is like. */

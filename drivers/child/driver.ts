@@ -1,5 +1,7 @@
 /** What weft-macvlan and weft-ipvlan are, but for their options. */
 import type { Driver, Publishing } from '../driver.ts'
+import { parseLabels } from '../labels.ts'
+import { sysctls } from '../network-labels.ts'
 import { admit } from './admit.ts'
 import { admitEndpoint, join, linkOf, planEndpoint } from './endpoint.ts'
 import { familiesOfHost, hasHost, hostWishes, planHost, shimOf } from './host.ts'
@@ -7,11 +9,17 @@ import { aliveApart } from './life.ts'
 import type { ChildNetwork, ChildOptions } from './options.ts'
 import { isApart, parentOf } from './parent.ts'
 
-type Own = 'name' | 'parseOptions' | 'parseEndpointOptions'
+type Own = 'name' | 'parseOptions'
 
 export function childDriver(own: Pick<Driver<ChildOptions>, Own | 'fixedMac' | 'macRefusal'>): Driver<ChildOptions> {
   return {
     ...own,
+
+    parseEndpointOptions(raw) {
+      parseLabels(`weft-${own.name}`, { table: { sysctls }, what: 'endpoint option', refused: {} }, raw)
+      return {}
+    },
+
     ignored: ({ ignored = [] }) => ignored,
     // The router of a LAN is somebody else: the engine shall not take an address for one that the user did not name.
     gateways: () => [],

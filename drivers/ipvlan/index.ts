@@ -59,9 +59,6 @@ export const ipvlanDriver = childDriver({
     return { ...commonOptions(manner, values, ignored), ...(proxy ? { proxy } : {}) }
   },
 
-  parseEndpointOptions: raw =>
-    parseLabels('weft-ipvlan', { table: {}, what: 'endpoint option', refused: {} }, raw).values,
-
   macRefusal: 'ipvlan interfaces do not support custom mac address assignment',
   fixedMac(network, { links }) {
     const parent = parentOf(network)

@@ -48,7 +48,4 @@ export const macvlanDriver = childDriver({
     if (options.manner.kind !== 'macvlan' || options.manner.mode !== 'passthru') return undefined
     return links.find(({ name }) => name === options.parent)?.mac
   },
-
-  parseEndpointOptions: raw =>
-    parseLabels('weft-macvlan', { table: {}, what: 'endpoint option', refused: {} }, raw).values,
 })

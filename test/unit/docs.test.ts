@@ -7,6 +7,7 @@ import { flagOf, settings, variableOf } from '../../daemon/settings.ts'
 import { bridgeEndpointLabels, bridgeLabels } from '../../drivers/bridge/options.ts'
 import { ipvlanLabels } from '../../drivers/ipvlan/index.ts'
 import { macvlanLabels } from '../../drivers/macvlan/index.ts'
+import { sysctls } from '../../drivers/network-labels.ts'
 import { drivers } from '../../drivers/registry.ts'
 import { firewallPage } from '../../scripts/firewall-page.ts'
 import { methods } from '../../plugin-api/methods.ts'
@@ -103,7 +104,7 @@ test('README: every driver has a row, and every option', () => {
   ] as const) {
     sameNames(
       tableRows(section(read('README.md'), `Options of weft-${driver}`)).map(([name]) => bare(name)),
-      labels,
+      [...labels, sysctls.label],
     )
   }
 })

@@ -1,8 +1,13 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { commands, groups } from '../../../daemon/commands/index.ts'
 import type { CommandOptions } from '../../../daemon/commands/command.ts'
 import type { DiffRow, View } from '../../../daemon/view.ts'
+import type { ReleaseReport, ReleaseWish } from '../../../daemon/view-ipam.ts'
+import { UserError } from '../../../plugin-api/answer.ts'
 import { endpointId, fakeIpamView, fakeView, networkId } from '../../support/view.ts'
 
 /** The commands over a view: what they print and return. The way through the socket is cli.test.ts. */
@@ -207,6 +212,51 @@ test('weft ipam reserve and release: pass on what was asked, and tell what came 
     { what: '10.96.0.9', force: true },
     { what: '10.96.0.9', force: false },
   ])
+})
+
+test('weft ipam release --from-report: what was found unused and still is, and nothing else', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'weft-report-'))
+  const file = join(directory, 'report.json')
+  try {
+    const pool = '10.96.0.0-24'
+    const unused = (last: number) => ({ pool, address: `10.96.0.${last}`, reason: 'nobody', idle: true as const })
+    const taken = { pool, address: '10.96.0.4', reason: 'two have it' }
+    const lost = { pool: '10.97.0.0-24', reason: 'no network uses this pool', idle: true as const }
+    const suspects = async () => [unused(2), unused(3), unused(5), taken, lost]
+    const asked: unknown[] = []
+    const release = async (wish: ReleaseWish): Promise<ReleaseReport> => {
+      asked.push(wish)
+      if (wish.what === '10.96.0.3') throw new UserError('ADDRESS_HELD', 'address 10.96.0.3 is in use')
+      return { what: wish.what, ended: ['lease'] }
+    }
+    const running = over({ ipam: fakeIpamView({ suspects, release }) })
+    const refusalOf = (options: CommandOptions, ...words: readonly string[]) =>
+      running.run('ipam release', options, ...words).then(() => '', String)
+    writeFileSync(file, JSON.stringify([unused(2), unused(3), unused(9), taken, lost]))
+    assert.equal(await running.run('ipam release', { fromReport: file }), {
+      status: 1,
+      out: 'released 10.96.0.2\naddress 10.96.0.3 is in use\nreleased 10.97.0.0-24\n',
+    })
+    const force = false
+    assert.equal(asked, [
+      { what: '10.96.0.2', force },
+      { what: '10.96.0.3', force },
+      { what: '10.97.0.0-24', force },
+    ])
+    writeFileSync(file, '[]')
+    assert.match((await running.run('ipam release', { fromReport: file })).out, /^nothing to release/)
+    for (const text of ['{}', '[1]', 'leases agree']) {
+      writeFileSync(file, text)
+      assert.match(await refusalOf({ fromReport: file }), / report/, text)
+    }
+    for (const options of [{}, { fromReport: file, force: true }]) {
+      assert.match(await refusalOf(options), /one of: an address, a pool/)
+    }
+    assert.match(await refusalOf({ fromReport: file }, '10.96.0.2'), /one of/)
+    assert.is(asked.length, 3)
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
 })
 
 test.run()

@@ -140,7 +140,7 @@ test('ipam check: an auxiliary address that the network does not have, and that 
   await ipam.drop(ipam.leases().find(({ address }) => address === '10.7.0.2') as never)
   for (const address of ['10.7.0.2', '10.7.0.8']) await ipam.requestAddress(id, { purpose: 'reserved', address })
   const reason = 'no endpoint has it, and it is no auxiliary address of the network'
-  assert.equal(await view.suspects(), [{ pool: id, network: 'web', address: '10.7.0.8', reason }])
+  assert.equal(await view.suspects(), [{ pool: id, network: 'web', address: '10.7.0.8', reason, idle: true }])
   assert.equal((await view.release({ what: '10.7.0.8', force: false })).ended, ['lease'])
   assert.equal(await view.suspects(), [])
 })
@@ -170,10 +170,10 @@ test("ipam check: other drivers' networks are judged by the engine's list alone,
   here.engine = false
   assert.equal(await view.suspects(), [])
   here.engine = true
-  assert.equal(await view.suspects(), [{ pool: id, reason: 'no network uses this pool' }])
+  assert.equal(await view.suspects(), [{ pool: id, reason: 'no network uses this pool', idle: true }])
   listed.set(foreignId, engineNetwork('own', 'bridge', '10.70.0.0/24'))
   assert.equal(await view.suspects(), [
-    { pool: id, network: 'own', address: '10.70.0.2', reason: 'the engine does not list it' },
+    { pool: id, network: 'own', address: '10.70.0.2', reason: 'the engine does not list it', idle: true },
   ])
   here.engine = false
   assert.equal(await view.suspects(), [])
