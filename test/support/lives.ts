@@ -54,6 +54,8 @@ export class Lives {
       }
     }
     const killing = this.#kill(random(seed))
+    // Heard below.
+    killing.catch(() => undefined)
     try {
       await Promise.all(Array.from({ length: beside }, worker))
     } finally {
@@ -129,13 +131,17 @@ export class Lives {
     }
   }
 
-  /** As systemd would: again, when what was left of the one before was in its way. */
+  /** As systemd would: again after 2 s, when what was left of the one before was in its way. */
   async #restartEngine(): Promise<void> {
-    try {
-      await this.#scene.restartEngine('SIGKILL')
-    } catch (cause) {
-      console.log(`the engine is started once more: ${String(cause).slice(0, 300)}`)
-      await this.#scene.restartEngine('SIGKILL')
+    for (let start = 1; ; start += 1) {
+      try {
+        await this.#scene.restartEngine('SIGKILL')
+        return
+      } catch (cause) {
+        if (start === 3) throw cause
+        console.log(`the engine is started once more: ${String(cause).slice(-600)}`)
+        await sleep(2000)
+      }
     }
   }
 

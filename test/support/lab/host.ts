@@ -191,6 +191,6 @@ export class Host {
     ).catch((cause: unknown) => {
       throw new Error(`${what} on ${this.name} is not ready after ${timeoutMs} ms:\n${daemon.log()}`, { cause })
     })
-    if (outcome === 'ended') throw new Error(`${what} on ${this.name} ended at once:\n${daemon.log()}`)
+    if (outcome === 'ended') throw new Error(`${what} on ${this.name} ended at once:\n${daemon.log().slice(-4000)}`)
   }
 }
