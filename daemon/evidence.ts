@@ -96,6 +96,12 @@ export class Watch {
     clearTimeout(this.#timer)
   }
 
+  /** Like lookAtEngine, and never shares a look that began before: that one may have missed what is asked about. */
+  async lookAfresh(): Promise<void> {
+    await this.#looking?.catch(() => undefined)
+    await this.lookAtEngine()
+  }
+
   /** Asks the engine now. Rejects when it gives no answer. */
   lookAtEngine(): Promise<void> {
     this.#looking ??= this.#lookAtEngine().finally(() => {

@@ -126,7 +126,7 @@ export async function run(config: Config, log: Log): Promise<Daemon> {
     answered: () => engine.answered === true,
     conflicts: () => conflicts.found,
     lookAtEngine: () =>
-      watch.lookAtEngine().catch((cause: unknown) => {
+      watch.lookAfresh().catch((cause: unknown) => {
         log.debug({ err: cause }, 'no evidence from the engine')
       }),
   })

@@ -32,6 +32,8 @@ export function ipamView(shown: IpamShown): IpamView {
 
     async address(text) {
       const address = readAddress(text)
+      // Names of containers that have just begun.
+      await lookAtEngine()
       return reportOf(shown, address)
     },
 

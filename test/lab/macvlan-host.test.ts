@@ -20,7 +20,8 @@ async function shimOf(host: Host): Promise<string> {
 }
 
 for (const engine of engines('28.5')) {
-  const scene = shared({ engine })
+  // Engine 20.10 adds its jump to DOCKER-USER anew with each network, and twice when two are made at once.
+  const scene = shared({ engine, except: /jump DOCKER-USER|-j DOCKER-USER/ })
 
   test(`host access, engine ${engine}: the host and its containers reach each other, until the last one goes`, () =>
     scene.play(async ({ server, client, restartWeft }) => {
