@@ -5,7 +5,7 @@ import { probe } from '../../native/dad/dad.ts'
 import type { Ip } from '../../native/value/ip.ts'
 import { eventually, type Host } from '../support/lab.ts'
 import { netOf, pings, seenBy, sees } from '../support/reach.ts'
-import { engines, open, rows, shared } from '../support/scene.ts'
+import { engineJumps, engines, open, rows, shared } from '../support/scene.ts'
 
 const create = 'network create -d weft-macvlan'
 const lan =
@@ -20,8 +20,7 @@ async function shimOf(host: Host): Promise<string> {
 }
 
 for (const engine of engines('28.5')) {
-  // Engine 20.10 adds its jump to DOCKER-USER anew with each network, and twice when two are made at once.
-  const scene = shared({ engine, except: /jump DOCKER-USER|-j DOCKER-USER/ })
+  const scene = shared({ engine, except: engineJumps })
 
   test(`host access, engine ${engine}: the host and its containers reach each other, until the last one goes`, () =>
     scene.play(async ({ server, client, restartWeft }) => {

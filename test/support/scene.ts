@@ -64,6 +64,9 @@ export interface Scene extends AsyncDisposable {
 /** IPv6 forwarding and what comes with it stay on when bridges of others have IPv6 addresses: README says so. */
 export const forwarding6 = /ipv6\.conf\.\S+\.forwarding = |^anycast fd00:/
 
+/** The engine puts its jump to DOCKER-USER in anew with each network, and twice when two are made at once. */
+export const engineJumps = /(jump|-j) DOCKER-USER$/
+
 export async function open(options: SceneOptions): Promise<Scene> {
   const { engine, hosts = 2, engineFlags = '', weftFlags = '', forward = 0, prepare, warm = '' } = options
   const net: Lab<1 | 2> = await lab({ hosts, engine, forward })
