@@ -1,7 +1,7 @@
 /** `weft ipam`: what is kept of addresses. */
 import { readFileSync } from 'node:fs'
 import { UserError } from '../../plugin-api/answer.ts'
-import type { AddressReport, PoolRow, Suspect } from '../view-ipam.ts'
+import type { AddressReport, PoolRow, ReleaseReport, Suspect } from '../view-ipam.ts'
 import type { Command, Context } from './command.ts'
 import { fields, none, shortId, span, table } from './print.ts'
 
@@ -68,7 +68,7 @@ export const release: Command = {
     const report = await context.admin.release({ what, force })
     if (context.json) context.print(JSON.stringify(report, undefined, 2))
     else {
-      context.print(`ended of ${report.what}: ${report.ended.map(name => endedNames[name]).join(', ')}`)
+      context.print(endedLine(report))
       if (report.stays !== undefined) context.print(`its lease stays: ${report.what} ${report.stays}`)
     }
     return 0
@@ -79,11 +79,11 @@ export const release: Command = {
 async function releaseReported(context: Context, file: string): Promise<number> {
   const told = new Set(readReport(file).map(keyOf))
   const found = (await context.admin.get('/v1/ipam/suspects')).filter(each => each.idle && told.has(keyOf(each)))
-  const outcomes: { readonly what: string; readonly ended: readonly string[]; readonly refused?: string }[] = []
+  const outcomes: (ReleaseReport & { readonly refused?: string })[] = []
   for (const { address, pool = '' } of found) {
     const what = address ?? pool
     try {
-      outcomes.push({ what, ended: (await context.admin.release({ what, force: false })).ended })
+      outcomes.push(await context.admin.release({ what, force: false }))
     } catch (cause) {
       if (!(cause instanceof UserError)) throw cause
       outcomes.push({ what, ended: [], refused: cause.text })
@@ -91,7 +91,7 @@ async function releaseReported(context: Context, file: string): Promise<number> 
   }
   if (context.json) context.print(JSON.stringify(outcomes, undefined, 2))
   else if (outcomes.length === 0) context.print('nothing to release: all that the report found unused is used, or gone')
-  else for (const { what, refused } of outcomes) context.print(refused ?? `released ${what}`)
+  else for (const outcome of outcomes) context.print(outcome.refused ?? endedLine(outcome))
   return outcomes.some(({ refused }) => refused !== undefined) ? 1 : 0
 }
 
@@ -110,6 +110,10 @@ function readReport(file: string): readonly Suspect[] {
 
 function keyOf({ pool, address }: Suspect): string {
   return `${pool ?? ''} ${address ?? ''}`
+}
+
+function endedLine({ what, ended }: ReleaseReport): string {
+  return `ended of ${what}: ${ended.map(name => endedNames[name]).join(', ')}`
 }
 
 const endedNames = {

@@ -235,7 +235,7 @@ test('weft ipam release --from-report: what was found unused and still is, and n
     writeFileSync(file, JSON.stringify([unused(2), unused(3), unused(9), taken, lost]))
     assert.equal(await running.run('ipam release', { fromReport: file }), {
       status: 1,
-      out: 'released 10.96.0.2\naddress 10.96.0.3 is in use\nreleased 10.97.0.0-24\n',
+      out: 'ended of 10.96.0.2: its lease\naddress 10.96.0.3 is in use\nended of 10.97.0.0-24: its lease\n',
     })
     const force = false
     assert.equal(asked, [
