@@ -51,6 +51,13 @@ export class Engine {
     return this.answered
   }
 
+  /** Tells it from others, also from one with the same id and another directory. Undefined: it does not say. */
+  async identity(): Promise<string | undefined> {
+    const body = (await this.#get('/info'))?.body
+    const [id, root] = [text(field(body, 'ID')), text(field(body, 'DockerRootDir'))]
+    return id && root ? `${id} ${root}` : undefined
+  }
+
   /** All its networks, of any driver. */
   async networks(): Promise<readonly ListedNetwork[]> {
     const answer = await this.#get('/networks')

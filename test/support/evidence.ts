@@ -4,11 +4,12 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { mock } from 'node:test'
 import { Engine } from '../../daemon/engine.ts'
-import { Watch, type Leases } from '../../daemon/evidence.ts'
+import { Watch } from '../../daemon/evidence.ts'
+import type { Leases } from '../../daemon/evidence-ipam.ts'
 import type { LeaseEntry, PoolEntry, PoolGrant } from '../../ipam/records.ts'
 import type { IfName } from '../../native/kernel/resource.ts'
 import { directory } from './directory.ts'
-import { testHouse, type TestHouse } from './house.ts'
+import { createEndpoint, createNetwork, testHouse, type TestHouse } from './house.ts'
 
 /** A look that waits for a turn is waited for no longer than this. */
 const stuckMs = 200
@@ -18,6 +19,8 @@ export interface Scene extends TestHouse {
   readonly links: Set<IfName>
   /** What the engine lists: endpoints by network. Undefined: it gives no answer. */
   listed: Readonly<Record<string, readonly string[]>> | undefined
+  /** Its id. Empty: it does not say. */
+  engineId: string
   /** Of all that it lists. */
   ipamDriver: string
   leases: readonly LeaseEntry[]
@@ -67,6 +70,7 @@ export async function scene(
   const here: Scene = {
     ...{ ...test, watch, links, listed: {}, leases: [], unanswered: undefined, unrepeated: [], granted: [], ended },
     ipamDriver: 'weft-ipam',
+    engineId: '',
     async pass(seconds) {
       for (let left = seconds; left > 0; left -= 2) {
         const [before, since] = [waits, performance.now()]
@@ -82,6 +86,7 @@ export async function scene(
     const listed = here.listed ?? {}
     if (here.listed === undefined) response.destroy()
     else if (url === '/version') response.end('{"Version":"28.5.2"}')
+    else if (url === '/info') response.end(JSON.stringify({ ID: here.engineId, DockerRootDir: '/var/lib/docker' }))
     else if (url === '/networks')
       response.end(JSON.stringify(Object.keys(listed).map(Id => ({ Id, ...networkJson(here.ipamDriver, []) }))))
     else response.end(JSON.stringify(networkJson(here.ipamDriver, listed[id] ?? [])))
@@ -108,4 +113,10 @@ function networkJson(Driver: string, endpoints: readonly string[]): object {
   const containers = endpoints.map(id => [`c${id}`, { Name: 'c', EndpointID: id, IPv4Address: '10.7.0.2/24' }] as const)
   const IPAM = { Driver, Config: [{ Subnet: '10.7.0.0/24' }] }
   return { Name: 'n', IPAM, Containers: Object.fromEntries(containers) }
+}
+
+/** A network with one endpoint. */
+export async function created(here: Scene): Promise<void> {
+  await here.handlers.createNetwork(createNetwork())
+  await here.handlers.createEndpoint(createEndpoint())
 }
