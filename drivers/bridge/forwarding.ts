@@ -36,8 +36,8 @@ export function forwardingChains(marks: Marks): readonly ExplainedChain[] {
       hook: { type: 'filter', hook: 'forward', prio: -1, policy: 'accept' },
       rules: [
         because("From a network of weft's.", is(iifname, '@bridges'), jump('from_br')),
-        because('From a container that the host reaches by a shim.', is(iifname, '@shims'), goto('by_shim')),
         because('From elsewhere into one.', is(oifname, '@bridges'), jump('to_br')),
+        because('From a container that the host reaches by a shim.', is(iifname, '@shims'), goto('by_shim')),
         because('To a container by a shim.', is(oifname, '@shims'), goto('by_shim')),
         because(
           "Neither end is weft's, and the host forwards this family only because weft switched it on.",
@@ -98,6 +98,11 @@ export function forwardingChains(marks: Marks): readonly ExplainedChain[] {
       about: 'Somebody outside sends into a network.',
       rules: [
         because('An answer, or an open connection.', known, goto('ok')),
+        because(
+          'A container behind a shim is outside, and in no network of ports.',
+          is(iifname, '@shims'),
+          goto('by_shim'),
+        ),
         because('Nobody gets into an internal network.', is(oifname, '@internal'), drop),
         because('A published port.', translated, goto('published')),
         because('A network of mode nat-unprotected.', is(familyAndBridge, '@open'), goto('ok')),

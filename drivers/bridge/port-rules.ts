@@ -13,6 +13,7 @@ const icmpType = field('icmpv6', 'type')
 const ndTarget: NftExpression = { payload: { base: 'th', offset: 64, len: 128 } }
 const source6: NftExpression = { payload: { base: 'nh', offset: 64, len: 128 } }
 const ownMac = is(concat(iifname, mac), '@ports_mac')
+const ownIp4 = is(concat(iifname, mac, field('ip', 'saddr')), '@ports4')
 const arpMac = field('arp', 'saddr ether')
 const arpIp = field('arp', 'saddr ip')
 
@@ -38,18 +39,21 @@ export const portsTable: ExplainedTable = {
       name: 'prerouting',
       about: 'Every frame that enters a bridge of this host.',
       hook: { type: 'filter', hook: 'prerouting', prio: -300, policy: 'accept' },
-      rules: [because('From a container.', is(iifname, '@ports'), goto('port'))],
+      rules: [
+        because(
+          'IPv4 from a container, with its own addresses: most frames need one look-up.',
+          // Said, and not left to nft, which would ask for the protocol inside a VLAN tag.
+          is(etherType, 'ip'),
+          ownIp4,
+          accept,
+        ),
+        because('Everything else from a container.', is(iifname, '@ports'), goto('port')),
+      ],
     },
     {
       name: 'port',
-      about: 'By protocol; what is none of these three is dropped.',
+      about: 'By protocol; what is neither of these two is dropped, IPv4 that the first look-up did not find included.',
       rules: [
-        because(
-          'IPv4 with its own addresses.',
-          is(etherType, 'ip'),
-          is(concat(iifname, mac, field('ip', 'saddr')), '@ports4'),
-          accept,
-        ),
         because('ARP.', is(etherType, 'arp'), goto('port_arp')),
         because('IPv6.', is(etherType, 'ip6'), goto('port_ip6')),
         because('Everything else, frames with a VLAN tag included.', drop),

@@ -38,14 +38,14 @@ export function translationChains(marks: Marks): readonly ExplainedChain[] {
         because(
           "Translation precedes the kernel's own check for martians: without this a neighbour that routes 127.0.0.1 " +
             'to this host reaches ports published on 127.0.0.1 only.',
-          isNot(iifname, 'lo'),
           is(target4, loopback4),
+          isNot(iifname, 'lo'),
           drop,
         ),
         because(
           'route_localnet lets a bridge accept such sources, which services of the host take for the host itself.',
-          isNot(iifname, 'lo'),
           is(source4, loopback4),
+          isNot(iifname, 'lo'),
           drop,
         ),
       ],

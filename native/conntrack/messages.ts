@@ -2,19 +2,8 @@
  * The flows that the kernel tracks, over nfnetlink: what weft sends or reads.
  * Source: include/uapi/linux/netfilter/nfnetlink_conntrack.h. Integers are in network order, but for filters.
  */
-import {
-  attrs,
-  be16,
-  be32,
-  bytes,
-  message,
-  u32,
-  u8,
-  type AttrTable,
-  type Infer,
-  type Message,
-} from '../netlink/codec.ts'
-import { nfgenmsg, type Nfgenmsg } from '../nft/messages.ts'
+import { attrs, be16, be32, bytes, u32, u8, type Infer } from '../netlink/codec.ts'
+import { messagesOf } from '../netlink/nfnetlink.ts'
 
 const subsystem = 1
 
@@ -59,16 +48,7 @@ export const flow = attrs({
 })
 export type Flow = Infer<typeof flow>
 
-function conntrack<A>(name: string, number: number, table: AttrTable<A>, reply?: number): Message<Nfgenmsg, A> {
-  const type = (of: number): number => (subsystem << 8) | of
-  return message({
-    name,
-    type: type(number),
-    header: nfgenmsg,
-    attrs: table,
-    ...(reply !== undefined && { reply: type(reply) }),
-  })
-}
+const conntrack = messagesOf(subsystem)
 
 export const newFlow = conntrack('ctnew', 0, flow)
 export const getFlow = conntrack('ctget', 1, flow, 0)

@@ -1,8 +1,9 @@
 /** What changes in a namespace, whoever changes it: links, addresses, routes, nftables. */
 import { openNetlink, protocols } from '../netlink/channel.ts'
-import { attrs, be32, parse, str, struct, u8, type Frame } from '../netlink/codec.ts'
+import { attrs, be32, parse, str, type Frame } from '../netlink/codec.ts'
 import { message } from '../netlink/message.ts'
 import type { Monitor } from '../netlink/monitor.ts'
+import { nfgenmsg } from '../netlink/nfnetlink.ts'
 import { addressInfoOf, delAddress, newAddress, type AddressInfo } from '../rtnl/addr.ts'
 import { IFF_UP } from '../rtnl/ifinfomsg.ts'
 import { delLink, newLink } from '../rtnl/link.ts'
@@ -44,7 +45,6 @@ const routeGroups = (1 << 0) | (1 << 4) | (1 << 6) | (1 << 8) | (1 << 10)
 const nftablesGroups = 1 << 6
 
 /** Source: include/uapi/linux/netfilter/nf_tables.h. The table is attribute 1 of every object's messages. */
-const nfgenmsg = struct(4, { family: [0, u8] })
 const nftObject = message({ name: 'nft', type: 0, header: nfgenmsg, attrs: attrs({ table: [1, str] }) })
 const nftGeneration = message({
   name: 'newgen',

@@ -10,19 +10,9 @@ import { join } from 'node:path'
 import { nftDocument, nftSets, type NftTable } from '../kernel/nftables.ts'
 import type { Program, SetShape } from '../kernel/resource.ts'
 import { message, type Message } from '../netlink/codec.ts'
+import { nfgenmsg } from '../netlink/nfnetlink.ts'
 import { NetlinkSocket, protocols } from '../netlink/socket.ts'
-import {
-  families,
-  getChain,
-  getElements,
-  getRule,
-  getSet,
-  getTable,
-  newElements,
-  nfgenmsg,
-  set,
-  verbatim,
-} from './messages.ts'
+import { families, getChain, getElements, getRule, getSet, getTable, newElements, set, verbatim } from './messages.ts'
 
 type Getter = Pick<Message<unknown, unknown>, 'name' | 'type' | 'reply'>
 

@@ -2,29 +2,12 @@
  * nf_tables over nfnetlink: what weft sends or reads.
  * Source: include/uapi/linux/netfilter/nf_tables.h, nfnetlink.h. Integers are in network order, packet data is not.
  */
-import {
-  attrs,
-  be16,
-  be32,
-  be64,
-  bytes,
-  dispatch,
-  list,
-  message,
-  str,
-  struct,
-  u8,
-  type AttrTable,
-  type Infer,
-  type Message,
-} from '../netlink/codec.ts'
+import { attrs, be32, be64, bytes, dispatch, list, message, str, type AttrTable, type Infer } from '../netlink/codec.ts'
+import { messagesOf, nfgenmsg } from '../netlink/nfnetlink.ts'
 
 const subsystem = 10
 /** NFPROTO_*: the header's family. */
 export const families = { unspec: 0, inet: 1, ip: 2, bridge: 7, ip6: 10 } as const
-
-export const nfgenmsg = struct(4, { family: [0, u8], version: [1, u8], resource: [2, be16] })
-export type Nfgenmsg = Infer<typeof nfgenmsg>
 
 const nothing = attrs({})
 const generation = attrs({ id: [1, be32] })
@@ -107,16 +90,7 @@ export const rule = attrs({
   userdata: [7, bytes], // as of a table
 })
 
-function nft<A>(name: string, number: number, table: AttrTable<A>, reply?: number): Message<Nfgenmsg, A> {
-  const type = (of: number): number => (subsystem << 8) | of
-  return message({
-    name,
-    type: type(number),
-    header: nfgenmsg,
-    attrs: table,
-    ...(reply !== undefined && { reply: type(reply) }),
-  })
-}
+const nft = messagesOf(subsystem)
 
 export const newTable = nft('newtable', 0, table)
 export const getTable = nft('gettable', 1, table, 0)

@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto'
 import type { Program, Ruleset } from '../kernel/resource.ts'
 import { flags, frame, message } from '../netlink/codec.ts'
-import { delTable, destroyTable, newTable, nfgenmsg, tableFlags, verbatim } from './messages.ts'
+import { nfgenmsg } from '../netlink/nfnetlink.ts'
+import { delTable, destroyTable, newTable, tableFlags, verbatim } from './messages.ts'
 
 export interface Marks {
   readonly allowed: number

@@ -3,6 +3,7 @@ import { imageTar } from '../../../scripts/engines.ts'
 import { dirname } from 'node:path'
 import { Host } from '../lab/host.ts'
 import { words } from '../lab/process.ts'
+import { accepting } from '../lab/socket.ts'
 import type { Place } from '../lab/probe.ts'
 import type { Snapshot } from '../lab.ts'
 import { removeAll } from '../scene.ts'
@@ -36,7 +37,7 @@ export async function guest(): Promise<Guest> {
   }
   const wired = await wire()
   const { host } = wired
-  if (!(await answers(host))) {
+  if (!(await accepting(host.path('/run/docker.sock')))) {
     await host.run(['modprobe', '-a', ...modules])
     const daemons = [await host.startWeft(patience), await host.startEngine(patience)]
     for (const daemon of daemons) daemon.unref()
@@ -48,13 +49,6 @@ export async function guest(): Promise<Guest> {
   }
   made = { ...wired, before: await host.snapshot() }
   return made
-}
-
-function answers(host: Host): Promise<boolean> {
-  return host.api('GET', '/_ping').then(
-    () => true,
-    () => false,
-  )
 }
 
 /** 192.0.2.11 and fd00:2::11 (eth0), and a neighbour with 12, its way out, unless a file before has wired them. */
