@@ -51,9 +51,13 @@ export class Engine {
     return this.answered
   }
 
-  /** Tells it from others, also from one with the same id and another directory. Undefined: it does not say. */
+  /**
+   * Tells it from others, also from one with the same id and another directory. Undefined: it does not say, as when a
+   * proxy before it lets only some questions through. Never rejects.
+   */
   async identity(): Promise<string | undefined> {
-    const body = (await this.#get('/info'))?.body
+    const answer = await this.#get('/info').catch(() => undefined)
+    const body = answer?.body
     const [id, root] = [text(field(body, 'ID')), text(field(body, 'DockerRootDir'))]
     return id && root ? `${id} ${root}` : undefined
   }

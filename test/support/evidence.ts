@@ -19,8 +19,8 @@ export interface Scene extends TestHouse {
   readonly links: Set<IfName>
   /** What the engine lists: endpoints by network. Undefined: it gives no answer. */
   listed: Readonly<Record<string, readonly string[]>> | undefined
-  /** Its id. Empty: it does not say. */
-  engineId: string
+  /** Its id. Undefined: a proxy does not let this question through. */
+  engineId: string | undefined
   /** Of all that it lists. */
   ipamDriver: string
   leases: readonly LeaseEntry[]
@@ -70,7 +70,7 @@ export async function scene(
   const here: Scene = {
     ...{ ...test, watch, links, listed: {}, leases: [], unanswered: undefined, unrepeated: [], granted: [], ended },
     ipamDriver: 'weft-ipam',
-    engineId: '',
+    engineId: undefined,
     async pass(seconds) {
       for (let left = seconds; left > 0; left -= 2) {
         const [before, since] = [waits, performance.now()]
@@ -86,6 +86,7 @@ export async function scene(
     const listed = here.listed ?? {}
     if (here.listed === undefined) response.destroy()
     else if (url === '/version') response.end('{"Version":"28.5.2"}')
+    else if (url === '/info' && here.engineId === undefined) response.writeHead(403).end()
     else if (url === '/info') response.end(JSON.stringify({ ID: here.engineId, DockerRootDir: '/var/lib/docker' }))
     else if (url === '/networks')
       response.end(JSON.stringify(Object.keys(listed).map(Id => ({ Id, ...networkJson(here.ipamDriver, []) }))))
