@@ -17,7 +17,16 @@ export interface EngineNetwork {
   readonly endpoints: ReadonlyMap<EndpointId, EngineEndpoint>
 }
 
-export type ListedNetwork = Pick<EngineNetwork, 'ipamDriver' | 'subnets'> & { readonly id: NetworkId }
+export type ListedNetwork = Pick<EngineNetwork, 'driver' | 'ipamDriver' | 'subnets'> & { readonly id: NetworkId }
+
+export interface EngineList {
+  readonly networks: readonly ListedNetwork[]
+  /**
+   * Tells the engine from others: the id of its network `none`, which it makes with its store and keeps as long. The id of
+   * its `/info` would be the same for a new store in the old place.
+   */
+  readonly identity?: string
+}
 
 export interface EngineEndpoint {
   readonly container: string
@@ -51,25 +60,16 @@ export class Engine {
     return this.answered
   }
 
-  /**
-   * Tells it from others, also from one with the same id and another directory. Undefined: it does not say, as when a
-   * proxy before it lets only some questions through. Never rejects.
-   */
-  async identity(): Promise<string | undefined> {
-    const answer = await this.#get('/info').catch(() => undefined)
-    const body = answer?.body
-    const [id, root] = [text(field(body, 'ID')), text(field(body, 'DockerRootDir'))]
-    return id && root ? `${id} ${root}` : undefined
-  }
-
-  /** All its networks, of any driver. */
-  async networks(): Promise<readonly ListedNetwork[]> {
-    const answer = await this.#get('/networks')
-    const rows = Array.isArray(answer?.body) ? (answer.body as readonly unknown[]) : []
-    return rows.flatMap(row => {
+  /** All that it has, of any driver. Rejects when the answer is no list. */
+  async networks(): Promise<EngineList> {
+    const rows = (await this.#get('/networks'))?.body
+    if (!Array.isArray(rows)) throw new Error('engine: /networks: not a list')
+    const networks = (rows as readonly unknown[]).flatMap(row => {
       const id = text(field(row, 'Id')) as NetworkId | undefined
-      return id === undefined ? [] : [{ id, ...ipamOf(row) }]
+      return id === undefined ? [] : [{ id, driver: text(field(row, 'Driver')) ?? '', ...ipamOf(row) }]
     })
+    const identity = networks.find(({ driver }) => driver === 'null')?.id
+    return { networks, ...(identity === undefined ? {} : { identity }) }
   }
 
   /** Undefined: this engine has no such network, so it is no evidence about it. Rejects when there is no answer. */

@@ -3,19 +3,16 @@ import type { Network } from '../drivers/driver.ts'
 import type { NetworkId } from '../plugin-api/ids.ts'
 import { doubtMs, type Doubts } from './doubts.ts'
 import { removeNetwork } from './edit.ts'
-import type { Engine } from './engine.ts'
 import { isForsaken, isUnwritten, type House } from './house.ts'
 
 export class NetworkEvidence {
   readonly #house: House
-  readonly #engine: Engine
   readonly #doubts: Doubts
   /** Without endpoints, and lacking in two looks; perhaps they are another engine's. */
   readonly #unlisted = new Set<NetworkId>()
 
-  constructor(house: House, engine: Engine, doubts: Doubts) {
+  constructor(house: House, doubts: Doubts) {
     this.#house = house
-    this.#engine = engine
     this.#doubts = doubts
   }
 
@@ -31,12 +28,9 @@ export class NetworkEvidence {
     return this.#unlisted.has(id) && this.#isUnused(id)
   }
 
-  async judge(listed: ReadonlySet<NetworkId>): Promise<void> {
+  /** By the list of an engine; undefined: it does not say which one it is. */
+  async judge(listed: ReadonlySet<NetworkId>, engine: string | undefined): Promise<void> {
     const { records } = this.#house
-    const asks = ({ id, engine }: Network): boolean =>
-      listed.has(id) ? engine === undefined : engine !== undefined && this.#isUnused(id)
-    // Asked for only when it decides something: the engine runs commands to answer.
-    const engine = records.networks().some(asks) ? await this.#engine.identity() : undefined
     for (const network of records.networks()) await this.#judge(network, listed, engine)
     for (const id of this.#unlisted) if (!records.network(id)) this.#unlisted.delete(id)
   }

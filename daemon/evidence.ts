@@ -36,7 +36,7 @@ export class Watch {
     this.#house = house
     this.#engine = engine
     this.#lives = new Lives(house, links)
-    this.#networks = new NetworkEvidence(house, engine, this.#doubts)
+    this.#networks = new NetworkEvidence(house, this.#doubts)
     this.#addresses = new AddressEvidence(house, leases, this.#doubts)
   }
 
@@ -128,7 +128,7 @@ export class Watch {
     this.#engineLookAt = startedAt
     this.#doubts.beginLook()
     const ours = new Map<NetworkId, EngineNetwork>()
-    const listed = await this.#engine.networks()
+    const { networks: listed, identity } = await this.#engine.networks()
     const others: Cidr[] = []
     for (const { id, ipamDriver, subnets } of listed) {
       const network = records.network(id)
@@ -143,7 +143,7 @@ export class Watch {
       await this.#judge(network, seen)
     }
     this.othersSubnets = others
-    await this.#networks.judge(new Set(listed.map(({ id }) => id)))
+    await this.#networks.judge(new Set(listed.map(({ id }) => id)), identity)
     await this.#addresses.judge(ours, startedAt)
     this.#doubts.endLook()
     for (const id of this.names.keys()) if (!records.network(id)) this.names.delete(id)

@@ -35,7 +35,7 @@ export interface Network<O = unknown> {
    * forgets a network that it has just made.
    */
   readonly madeIn?: number | undefined
-  /** The engine that was seen to have it, as it names itself: when the same one lacks it, it is gone. */
+  /** The engine that was seen to have it, see daemon/engine.ts: when the same one lacks it, it is gone. */
   readonly engine?: string
   /** Addresses of its subnets that the host itself has in it, chosen when it was made. */
   readonly hostAddresses?: readonly Ip[]

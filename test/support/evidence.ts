@@ -19,7 +19,7 @@ export interface Scene extends TestHouse {
   readonly links: Set<IfName>
   /** What the engine lists: endpoints by network. Undefined: it gives no answer. */
   listed: Readonly<Record<string, readonly string[]>> | undefined
-  /** Its id. Undefined: a proxy does not let this question through. */
+  /** Id of its network `none`. Undefined: it has none. */
   engineId: string | undefined
   /** Of all that it lists. */
   ipamDriver: string
@@ -86,10 +86,13 @@ export async function scene(
     const listed = here.listed ?? {}
     if (here.listed === undefined) response.destroy()
     else if (url === '/version') response.end('{"Version":"28.5.2"}')
-    else if (url === '/info' && here.engineId === undefined) response.writeHead(403).end()
-    else if (url === '/info') response.end(JSON.stringify({ ID: here.engineId, DockerRootDir: '/var/lib/docker' }))
     else if (url === '/networks')
-      response.end(JSON.stringify(Object.keys(listed).map(Id => ({ Id, ...networkJson(here.ipamDriver, []) }))))
+      response.end(
+        JSON.stringify([
+          ...(here.engineId === undefined ? [] : [{ Id: here.engineId, Driver: 'null', IPAM: { Driver: 'default' } }]),
+          ...Object.keys(listed).map(Id => ({ Id, ...networkJson(here.ipamDriver, []) })),
+        ]),
+      )
     else response.end(JSON.stringify(networkJson(here.ipamDriver, listed[id] ?? [])))
   })
   server.listen(path)
