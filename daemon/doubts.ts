@@ -3,6 +3,7 @@ export const doubtMs = 2_000
 
 /** What has been lacking, and since when: one look is no evidence, for things come and go while somebody looks. */
 export class Doubts {
+  /** Milliseconds, of the clock that nobody sets. */
   readonly #since = new Map<string, number>()
   /** What the look that goes on has asked about: the rest is not there any more. */
   readonly #asked = new Set<string>()
@@ -20,8 +21,8 @@ export class Doubts {
     this.#asked.add(what)
     const since = this.#since.get(what)
     if (!lacking) this.#since.delete(what)
-    else if (since === undefined) this.#since.set(what, Date.now())
-    return lacking && since !== undefined && Date.now() - since >= doubt - 50
+    else if (since === undefined) this.#since.set(what, performance.now())
+    return lacking && since !== undefined && performance.now() - since >= doubt - 50
   }
 
   has(what: string): boolean {

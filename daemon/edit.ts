@@ -7,7 +7,7 @@ import { forwardingSwitch, type Endpoint, type Network } from '../drivers/driver
 import { addressOf, type Family } from '../native/value/ip.ts'
 import type { Resource } from '../native/kernel/resource.ts'
 import { withoutHost } from './hosting.ts'
-import { hostLane, hostOwner, planEndpoint, planHost, planNetwork, type House } from './house.ts'
+import { admissionLane, hostLane, hostOwner, planEndpoint, planHost, planNetwork, type House } from './house.ts'
 import { endpointKey, networkKey } from './records.ts'
 
 /** Here and below: once `signal` is aborted nothing is promised any more, and the kernel is as before. */
@@ -29,9 +29,12 @@ export async function removeNetwork(house: House, network: Network): Promise<voi
   // The engine releases them before: unless that call was lost, they ended already.
   for (const grant of network.pools ?? []) await house.pools.endGrant(grant)
   if (network.hostAddresses) await withoutHost(house, network)
-  await house.records.removeNetwork(network.id)
-  await vanish(house, networkKey(network.id))
-  await followHost(house)
+  // Another network may have the same bridge: what it is to find there and get back must not be looked at meanwhile.
+  await house.lanes.within(admissionLane, async () => {
+    await house.records.removeNetwork(network.id)
+    await vanish(house, networkKey(network.id))
+    await followHost(house)
+  })
 }
 
 export async function putEndpoint(

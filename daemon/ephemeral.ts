@@ -1,13 +1,14 @@
 /** Host ports for bindings that name none. */
 import { readFileSync } from 'node:fs'
+import { boundSockets } from '../native/diag/sockets.ts'
 import type { PortChoices } from './ports.ts'
 
 /**
  * The kernel's ip_local_port_range without ip_local_reserved_ports, read at each use. All of it: after a restart the
- * first thousands may be held by containers. It begins after the last port given, so that none is used again at once.
+ * first thousands may be held by containers. It begins after the last port tried, so that none is used again at once.
  * `read` is given by tests.
  */
-export function ephemeralPorts(read = readSwitch): PortChoices & { readonly given: (port: number) => void } {
+export function ephemeralPorts(read = readSwitch): PortChoices & Required<Pick<PortChoices, 'tried' | 'bound'>> {
   let last = 0
   const choices = (): readonly number[] => {
     const [from = 32768, to = 60999] = read('ip_local_port_range').trim().split(/\s+/).map(Number)
@@ -17,9 +18,10 @@ export function ephemeralPorts(read = readSwitch): PortChoices & { readonly give
     return next <= 0 ? all : [...all.slice(next), ...all.slice(0, next)]
   }
   return Object.assign(choices, {
-    given: (port: number): void => {
+    tried: (port: number): void => {
       last = port
     },
+    bound: boundSockets,
   })
 }
 

@@ -1,11 +1,12 @@
 /** When an endpoint's ports are published: in the engine's own call for it, or in Join where the engine makes none. */
-import type { Endpoint, JoinAnswer, Network } from '../drivers/driver.ts'
-import { lengthOf, type Family } from '../native/value/ip.ts'
+import type { Endpoint, JoinAnswer, Network, PublishedPort } from '../drivers/driver.ts'
+import { familyOf, lengthOf, type Family } from '../native/value/ip.ts'
 import type { EndpointCall, Join, ProgramExternalConnectivity } from '../plugin-api/network.ts'
 import { endpointOptions } from '../plugin-api/options.ts'
 import { forward, putEndpoint } from './edit.ts'
 import { driverOf, type House } from './house.ts'
 import { publish, type PortChoices } from './ports.ts'
+import type { Place } from './publishing.ts'
 import { refusePorts } from './requests.ts'
 
 export interface Publisher {
@@ -24,14 +25,16 @@ export async function program(
   // An internal network publishes nothing; the engine may ask all the same.
   if (!network || network.internal) return
   const driver = driverOf(house, network)
-  const bindings = endpointOptions('ProgramExternalConnectivity', Options).ports
+  const { ports: bindings, isIpv6Elsewhere } = endpointOptions('ProgramExternalConnectivity', Options)
   const served = driver.publishing(network, house.facts)
   if (bindings.length > 0) refusePorts(served)
   if (served.host.length + served.direct.length === 0) return
   // Since Join: an engine that knows of such gateways asks again.
   if (endpoint.ports.length > 0 && isUnprogrammed(house, network, driver.join(network, endpoint, house.facts))) return
   if (bindings.length > 0) await letForward(house, served.host)
-  const published = await publish(house, network, endpoint, bindings, choices, signal)
+  const elsewhere = sistersOf(house, endpoint).flatMap(ruledFamilies)
+  const place: Place = { house, endpoint, served, elsewhere, unrelayed: isIpv6Elsewhere ? [6] : [] }
+  const published = await publish(place, network, bindings, choices, signal)
   if (published.length > 0) house.log.info({ endpoint: endpoint.id, ports: published }, 'ports published')
 }
 
@@ -51,21 +54,35 @@ export async function programAtJoin(
 }
 
 /**
- * The engine lets one endpoint of a container publish at a time, and knows nothing of what was published at Join. In turns
- * of the networks' own lanes, before this one's begins: a turn must never wait for a lane of that sort.
+ * Before 28 the engine lets one endpoint of a container publish at a time, and knows nothing of what was published at Join;
+ * from 28 on one for each family, and knows nothing of relays into the other one. In turns of the networks' own lanes,
+ * before this one's begins: a turn must never wait for a lane of that sort.
  */
 export async function yieldPorts(house: House, { NetworkID, EndpointID }: EndpointCall): Promise<void> {
   const endpoint = house.records.endpoint(NetworkID, EndpointID)
   if (!endpoint) return
+  const own = endpoint.addresses.map(familyOf)
   for (const { networkId, id } of sistersOf(house, endpoint)) {
     await house.lanes.part(networkId, id, async () => {
       const network = house.records.network(networkId)
       const sister = house.records.endpoint(networkId, id)
       if (!network || !sister) return
       const answer = driverOf(house, network).join(network, sister, house.facts)
-      if (isUnprogrammed(house, network, answer)) await putEndpoint(house, network, { ...sister, ports: [] })
+      const ruled = ruledFamilies(sister)
+      const stays = ({ hostAddress }: PublishedPort): boolean => {
+        const family = familyOf(hostAddress)
+        return ruled.includes(family) || !own.includes(family)
+      }
+      const ports = isUnprogrammed(house, network, answer) ? [] : sister.ports.filter(stays)
+      if (ports.length < sister.ports.length) await putEndpoint(house, network, { ...sister, ports })
     })
   }
+}
+
+/** Families in which its ports lead to an address of the same family, without a relay between the two. */
+function ruledFamilies({ addresses, ports }: Endpoint): readonly Family[] {
+  const published = new Set(ports.map(({ hostAddress }) => familyOf(hostAddress)))
+  return addresses.map(familyOf).filter(family => published.has(family))
 }
 
 export async function letForward(house: House, families: readonly Family[]): Promise<void> {

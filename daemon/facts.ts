@@ -13,7 +13,7 @@ import type { AddressInfo } from '../native/rtnl/addr.ts'
 import { ownBridges, zoneLinks } from '../native/nft/firewalld.ts'
 import { legacyFilters } from '../native/nft/legacy.ts'
 import type { LinkInfo } from '../native/rtnl/link.ts'
-import type { RouteInfo } from '../native/rtnl/route.ts'
+import { RT_TABLE_MAIN, type RouteInfo } from '../native/rtnl/route.ts'
 import { ADDRESS_PROTOCOL, type Rtnl } from '../native/rtnl/rtnl.ts'
 import { addressOf, familyOf, lengthOf, type Cidr, type Family } from '../native/value/ip.ts'
 import type { Config } from './config.ts'
@@ -105,7 +105,8 @@ type Hooks = Facts['acceptHooks']
 
 function hooksOf(filters: readonly ForeignFilter[], backend: 'nft' | 'legacy'): Hooks {
   return filters.flatMap(({ family, drops, dockerUser }) =>
-    // Both: engine 20.10 takes the jump to DOCKER-USER out and puts it in again with every network that it makes.
+    // Both: engine 20.10 takes the jump to DOCKER-USER out and puts it in again with every network that it makes, and a
+    // rule of somebody may leave DOCKER-USER before its end.
     [dockerUser && 'DOCKER-USER', drops && 'FORWARD'].flatMap(chain => (chain ? [{ family, backend, chain }] : [])),
   )
 }
@@ -149,22 +150,27 @@ export function routedSubnets(routes: readonly RouteInfo[]): readonly Cidr[] {
   return routes.map(({ destination }) => destination).filter(destination => !leadsEverywhere(destination))
 }
 
-/** Bridges that lead out: by a default route, or because a real link is their port. The rest are networks of others. */
-function uplinksOf(
-  bridges: readonly LinkInfo[],
-  links: readonly LinkInfo[],
-  routes: readonly RouteInfo[],
+/**
+ * Bridges that lead out: by the host's own default route, or because a real link is their port. The rest are networks of
+ * others, also those through which another table leads what its rules choose: a container that is a VPN's end, say.
+ */
+export function uplinksOf(
+  bridges: readonly Pick<LinkInfo, 'index' | 'name'>[],
+  links: readonly Pick<LinkInfo, 'kind' | 'master'>[],
+  routes: readonly Pick<RouteInfo, 'destination' | 'table' | 'outInterfaces'>[],
 ): readonly IfName[] {
   const ways = new Set(
-    routes.filter(({ destination }) => lengthOf(destination) === 0).flatMap(({ outInterfaces }) => outInterfaces),
+    routes
+      .filter(({ destination, table }) => table === RT_TABLE_MAIN && lengthOf(destination) === 0)
+      .flatMap(({ outInterfaces }) => outInterfaces),
   )
   const wired = new Set(links.filter(({ kind }) => isReal(kind)).map(({ master }) => master))
   return bridges.filter(({ index }) => ways.has(index) || wired.has(index)).map(({ name }) => name as IfName)
 }
 
-/** Hardware has no kind; the others are made of it. */
+/** Hardware has no kind, but for the ports of a switch; the others are made of it. */
 function isReal(kind: string | undefined): boolean {
-  return kind === undefined || ['bond', 'team', 'vlan'].includes(kind)
+  return kind === undefined || ['dsa', 'bond', 'team', 'vlan'].includes(kind)
 }
 
 /** Does a namespace stand at the path? An engine leaves an empty file there for a moment, before and after. */

@@ -8,7 +8,12 @@ import { isForsaken, type House } from './house.ts'
  * What such a network had is asked for again, and it is given up for that. In turns of the networks' own lanes,
  * before this one's begins: a turn must never wait for a lane of that sort.
  */
-export async function forgetForgotten(house: House, driver: Driver, asked: Network): Promise<void> {
+export async function forgetForgotten(
+  house: House,
+  driver: Driver,
+  asked: Network,
+  signal?: AbortSignal,
+): Promise<void> {
   const isForgotten = (other: Network): boolean => isForsaken(house, other) || house.isUnlisted(other.id)
   const candidates = house.records.networks().filter(isForgotten)
   if (candidates.length === 0) return
@@ -16,7 +21,7 @@ export async function forgetForgotten(house: House, driver: Driver, asked: Netwo
   // What is wrong with the network itself is said before anything is removed.
   driver.admit(asked, [], house.facts)
   for (const { id } of candidates.filter(other => clashes(house, driver, asked, other))) {
-    await house.lanes.run(id, async () => {
+    const giveUp = async (): Promise<void> => {
       const other = house.records.network(id)
       if (!other || !isForgotten(other)) return
       await removeNetwork(house, other)
@@ -24,7 +29,8 @@ export async function forgetForgotten(house: House, driver: Driver, asked: Netwo
         { network: id },
         'network given up: the engine does not know it, and what it had is asked for again',
       )
-    })
+    }
+    await house.lanes.run(id, giveUp, signal)
   }
 }
 

@@ -6,6 +6,7 @@ import type { ContainerSubnet } from '../native/conntrack/direct.ts'
 import { announce } from '../native/dad/announce.ts'
 import { findMac, probe } from '../native/dad/dad.ts'
 import { LinkKinds } from '../native/kernel/features.ts'
+import { isMarked } from '../native/kernel/kinds/link.ts'
 import { LinuxKernel } from '../native/kernel/linux.ts'
 import type { IfName, Resource } from '../native/kernel/resource.ts'
 import type { KernelError } from '../native/netlink/errors.ts'
@@ -26,7 +27,7 @@ export interface HostKernel extends AsyncDisposable {
   /** Of the socket that makes weft's own changes of nftables. */
   readonly nftPortId: number
   gather(): Promise<Omit<Facts, 'forwarded'>>
-  /** Names of all links. */
+  /** Names of the links with weft's mark: others may have a name that a user once chose for one of weft's. */
   links(): Promise<ReadonlySet<IfName>>
   /** Where the host's routes lead to, as read last. */
   routed(): readonly Cidr[]
@@ -104,7 +105,7 @@ export async function openKernel({ config, log, point, onLost }: KernelOptions):
       return known
     },
     async links() {
-      return new Set((await rtnl.links()).map(({ name }) => name as IfName))
+      return new Set((await rtnl.links()).filter(isMarked).map(({ name }) => name as IfName))
     },
     routed: () => subnets,
     async readRoutes() {

@@ -46,7 +46,7 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
 
     async createNetwork(request, signal) {
       const asked = recordOf(request, driverName, driver.parseOptions(genericOf(request)))
-      await explained(forgetForgotten(house, driver, asked))
+      await explained(forgetForgotten(house, driver, asked, signal))
       refuseKnown(house, asked)
       const own = ownPools(request)
       const hosted = await explained(withHost(house, driver, asked, own))

@@ -1,28 +1,35 @@
 /** Which host ports an endpoint's bindings get: fixed, the first free of a range, or one that the host chooses. */
 import type { Endpoint, Network, PublishedPort } from '../drivers/driver.ts'
+import type { BoundSocket } from '../native/diag/sockets.ts'
 import { keyOf, type Protocol } from '../native/kernel/resource.ts'
 import { KernelError } from '../native/netlink/errors.ts'
 import { familyOf, isUnspecified, type Ip } from '../native/value/ip.ts'
-import { UserError } from '../plugin-api/answer.ts'
 import type { PortBinding } from '../plugin-api/options.ts'
+import { BoundPorts } from './bound.ts'
 import { putEndpoint } from './edit.ts'
-import { driverOf, type House } from './house.ts'
-import { hostAddresses, protocolOf } from './publishing.ts'
+import type { House } from './house.ts'
+import { exhausted, givenUp, isFixed } from './port-errors.ts'
+import { hostAddresses, protocolOf, type Place } from './publishing.ts'
 import { endpointKey } from './records.ts'
 import { Claimed } from './reconcile.ts'
 
 /** Ports for those who do not care which, in the order to try. */
 export interface PortChoices {
   (): readonly number[]
-  /** The last of them that was published. */
-  readonly given?: (port: number) => void
+  /** The last of them that was published, or asked for in vain. */
+  readonly tried?: (port: number) => void
+  /** What has ports of the host from one number to another; absent: that is only found by trying. */
+  readonly bound?: (protocol: Protocol, from: number, to: number) => Promise<readonly BoundSocket[]>
 }
 
-/** As the engine has it: who finds more ports in use than that fights with somebody, and each try costs a round. */
+/**
+ * As the engine has it: who finds more ports in use than that fights with somebody, and each try costs a round. Ports that
+ * a look at the host's sockets shows are not tried.
+ */
 const retriesPerBinding = 10
 
 /** A binding with one host address per family. */
-interface Wanted {
+export interface Wanted {
   readonly binding: PortBinding
   readonly protocol: Protocol
   readonly addresses: readonly Ip[]
@@ -30,29 +37,31 @@ interface Wanted {
 
 /** Publishes all bindings of the endpoint or none. */
 export async function publish(
-  house: House,
+  place: Place,
   network: Network,
-  endpoint: Endpoint,
   bindings: readonly PortBinding[],
   range: PortChoices,
   signal?: AbortSignal,
 ): Promise<readonly PublishedPort[]> {
-  const served = driverOf(house, network).publishing(network, house.facts)
+  const { house, endpoint } = place
   const wanted = bindings.map(binding => {
     const protocol = protocolOf(binding)
-    return { binding, protocol, addresses: hostAddresses({ house, endpoint, served }, binding, protocol) }
+    return { binding, protocol, addresses: hostAddresses(place, binding, protocol) }
   })
   const picks = new Picks(house, endpoint, range)
-  for (const one of wanted.filter(({ addresses }) => addresses.length > 0).sort(byFreedom)) picks.pick(one)
-  for (;;) {
-    const ports = wanted.flatMap(one => picks.of(one))
-    try {
-      await putEndpoint(house, network, { ...endpoint, ports }, signal)
-      picks.published()
-      return ports
-    } catch (cause) {
-      picks.another(cause)
+  try {
+    for (const one of wanted.filter(({ addresses }) => addresses.length > 0).sort(byFreedom)) picks.pick(one)
+    for (;;) {
+      const ports = wanted.flatMap(one => picks.of(one))
+      try {
+        await putEndpoint(house, network, { ...endpoint, ports }, signal)
+        return ports
+      } catch (cause) {
+        await picks.another(cause)
+      }
     }
+  } finally {
+    picks.end()
   }
 }
 
@@ -71,6 +80,7 @@ class Picks {
   readonly #house: House
   readonly #own: string
   readonly #range: PortChoices
+  readonly #bound: BoundPorts
   readonly #picked = new Map<Wanted, readonly PublishedPort[]>()
   /** By hold key: who took it, or found it in use. It only grows: nothing is tried twice. */
   readonly #takers = new Map<string, Wanted>()
@@ -89,6 +99,7 @@ class Picks {
     this.#house = house
     this.#own = endpointKey(endpoint.networkId, endpoint.id)
     this.#range = range
+    this.#bound = new BoundPorts(endpoint, range.bound)
   }
 
   of(wanted: Wanted): readonly PublishedPort[] {
@@ -99,15 +110,16 @@ class Picks {
   pick(wanted: Wanted, cause?: unknown): void {
     const { HostPort, HostPortEnd } = wanted.binding
     // Named numbers are their own index; ephemeral ones are counted from 0, which is their HostPort.
-    const numbers = HostPort === 0 ? (this.#ephemeral ??= this.#range()) : undefined
+    const numbers = HostPort === 0 ? this.#ephemerals() : undefined
     const end = numbers ? numbers.length - 1 : HostPortEnd
     const passed = this.#passedOf(wanted)
+    let holder = cause instanceof Claimed ? cause.holder : undefined
     for (let at = firstLeft(passed, HostPort); at <= end; at = firstLeft(passed, at)) {
       const ports = portsOf(wanted, numbers?.[at] ?? at)
-      const free = ports.every(port => this.#isFree(port))
+      holder = ports.map(port => this.#holderOf(port)).find(found => found !== undefined)
       // Not free, or not free from now on.
       passed.set(at, at + 1)
-      if (!free) continue
+      if (holder !== undefined || this.#isBound(wanted, ports)) continue
       for (const port of ports) {
         this.#takers.set(holdKey(port), wanted)
         this.#spots.add(spotOf(port, isUnspecified(port.hostAddress)))
@@ -116,35 +128,62 @@ class Picks {
       if (numbers) this.#last = Math.max(this.#last, at)
       return
     }
-    throw exhausted(wanted, cause)
+    throw exhausted(wanted, { cause, holder: holder === this.#own ? undefined : holder })
   }
 
   /** Somebody was faster: the next choice of that binding, if there is one. */
-  another(cause: unknown): void {
+  async another(cause: unknown): Promise<void> {
     const key = refusedKey(cause)
     const taker = key === undefined ? undefined : this.#takers.get(key)
     if (!taker) throw cause
-    // Ports of weft's own are known beforehand and cost nothing; those of other programs are only found by trying.
-    if (cause instanceof KernelError) {
+    const others = cause instanceof KernelError && !isFixed(taker.binding) ? await this.#lookBeside(taker) : []
+    // Ports of weft's own are known beforehand and cost nothing; those of other programs are looked up or found by trying.
+    if (cause instanceof KernelError && !this.#isBound(taker, this.of(taker))) {
       const retries = this.#retries.get(taker) ?? 0
-      if (retries === retriesPerBinding && !isFixed(taker.binding)) throw givenUp(taker, cause)
+      if (retries === retriesPerBinding && !isFixed(taker.binding)) throw givenUp(taker, retries + 1, cause)
       this.#retries.set(taker, retries + 1)
     }
-    this.pick(taker, cause)
+    for (const one of [taker, ...others].sort(byFreedom)) this.pick(one, cause)
   }
 
-  published(): void {
+  end(): void {
     const port = this.#ephemeral?.[this.#last]
-    if (port !== undefined) this.#range.given?.(port)
+    if (port !== undefined) this.#range.tried?.(port)
   }
 
-  #isFree(port: PublishedPort): boolean {
+  #ephemerals(): readonly number[] {
+    return (this.#ephemeral ??= this.#range())
+  }
+
+  /** Looks at the sockets of the host, once for each protocol: other bindings whose choices are in use as well. */
+  async #lookBeside(taker: Wanted): Promise<readonly Wanted[]> {
+    const { protocol } = taker
+    const free = [...this.#picked.keys()].filter(one => one.protocol === protocol && !isFixed(one.binding))
+    const ranges = free.flatMap(({ binding: { HostPort, HostPortEnd } }) => [HostPort, HostPortEnd])
+    const [all, ephemeral] = [ranges.filter(port => port !== 0), ranges.includes(0) ? this.#ephemerals() : []]
+    const [from, to] = [...all, ...ephemeral].reduce(
+      ([least, most], port) => [Math.min(least, port), Math.max(most, port)],
+      [65_535, 0],
+    )
+    if (!(await this.#bound.look(protocol, from, to))) return []
+    return free.filter(one => one !== taker && this.#isBound(one, this.of(one)))
+  }
+
+  /** Connections that linger are in the way only sometimes: of ephemeral ports there are others, of a range maybe not. */
+  #isBound({ binding }: Wanted, ports: readonly PublishedPort[]): boolean {
+    if (isFixed(binding)) return false
+    return ports.some(port => this.#bound.has(port, { lingering: binding.HostPort === 0 }))
+  }
+
+  /** The owner that has a port, or one that excludes it, in weft; undefined: none. */
+  #holderOf(port: PublishedPort): string | undefined {
     const key = holdKey(port)
-    const holder = this.#house.reconciler.ownerOf(key)
-    if (this.#takers.has(key) || (holder !== undefined && holder !== this.#own)) return false
     const rival = spotOf(port, !isUnspecified(port.hostAddress))
-    if (this.#spots.has(rival)) return false
-    return !this.#house.records.publishersOf(port).some(other => this.#spotsOf(other).has(rival))
+    if (this.#takers.has(key) || this.#spots.has(rival)) return this.#own
+    const holder = this.#house.reconciler.ownerOf(key)
+    if (holder !== undefined && holder !== this.#own) return holder
+    const other = this.#house.records.publishersOf(port).find(each => this.#spotsOf(each).has(rival))
+    return other && endpointKey(other.networkId, other.id)
   }
 
   #spotsOf(other: Endpoint): ReadonlySet<string> {
@@ -179,35 +218,6 @@ function firstLeft(passed: Map<number, number>, from: number): number {
 /** A port on every address and the same on one of them exclude each other, as they do for bind(2). */
 function spotOf({ protocol, hostPort, hostAddress }: PublishedPort, everywhere: boolean): string {
   return `${everywhere ? 'every' : 'one'} IPv${familyOf(hostAddress)} ${protocol} ${hostPort}`
-}
-
-function isFixed({ HostPort, HostPortEnd }: PortBinding): boolean {
-  return HostPort !== 0 && HostPort === HostPortEnd
-}
-
-function exhausted({ binding, addresses }: Wanted, cause: unknown): UserError {
-  const address = hostOf(addresses)
-  if (isFixed(binding)) {
-    const text = `Bind for ${address}:${binding.HostPort} failed: port is already allocated`
-    return new UserError('PORT_TAKEN', text, { cause })
-  }
-  const text = `all ports are allocated: none of ${rangeOf(binding)} is free on ${address}`
-  return new UserError('PORTS_EXHAUSTED', text, { cause })
-}
-
-function givenUp({ binding, addresses }: Wanted, cause: unknown): UserError {
-  const text =
-    `all ports are allocated: ${retriesPerBinding + 1} of ${rangeOf(binding)} were tried on ${hostOf(addresses)}, ` +
-    'and other programs have them'
-  return new UserError('PORTS_EXHAUSTED', text, { cause })
-}
-
-function rangeOf({ HostPort, HostPortEnd }: PortBinding): string {
-  return HostPort === 0 ? 'the ephemeral range' : `${HostPort}-${HostPortEnd}`
-}
-
-function hostOf([address = '' as Ip]: readonly Ip[]): string {
-  return familyOf(address) === 6 ? `[${address}]` : address
 }
 
 /** The held port that somebody else has. */

@@ -19,21 +19,26 @@ export interface Place {
   readonly house: House
   readonly endpoint: Endpoint
   readonly served: Publishing
+  /** Families in which another endpoint of the container publishes its ports. */
+  readonly elsewhere: readonly Family[]
+  /** Families in which another one is the container's gateway, if this endpoint has no address in them. */
+  readonly unrelayed: readonly Family[]
 }
 
 /** Addresses of the host that shall lead to the container; none where it is reached by its own address only. */
 export function hostAddresses(place: Place, binding: PortBinding, protocol: Protocol): readonly Ip[] {
   const { house, served } = place
-  const named = binding.HostIP === undefined ? served.address : addressIn(binding.HostIP)
-  if (named === undefined || (isUnspecified(named) && binding.HostIP === undefined)) {
+  const named = namedAddress(served, binding)
+  if (named === undefined) {
     return ([4, 6] as const)
       .filter(family => {
-        const way = wayTo(place, family, protocol)
+        const way = isElsewhere(place, family) ? undefined : wayTo(place, family, protocol)
         return way === 'rule' || (way === 'relay' && hasFamily(house, family))
       })
       .map(family => (family === 4 ? '0.0.0.0' : '::') as Ip)
   }
   const family = familyOf(named)
+  if (isElsewhere(place, family)) return []
   const way = wayTo(place, family, protocol)
   if (way !== undefined) return [named]
   if (served.direct.includes(family)) return []
@@ -42,6 +47,17 @@ export function hostAddresses(place: Place, binding: PortBinding, protocol: Prot
     `port ${binding.Port} of ${protocol} cannot be published on ${named}: the container has no IPv${family} address` +
       (protocol === 'sctp' ? ', and sctp is not relayed between the families' : ''),
   )
+}
+
+/** The host address that a binding names, or its network for those that name none. Undefined: every one. */
+export function namedAddress({ address }: Publishing, { HostIP }: PortBinding): Ip | undefined {
+  if (HostIP !== undefined) return addressIn(HostIP)
+  return address === undefined || isUnspecified(address) ? undefined : address
+}
+
+function isElsewhere({ elsewhere, endpoint, unrelayed }: Place, family: Family): boolean {
+  const isOwn = endpoint.addresses.some(address => familyOf(address) === family)
+  return elsewhere.includes(family) || (unrelayed.includes(family) && !isOwn)
 }
 
 /** How the host's addresses of a family lead to the container: translated, or relayed to its address of the other one. */

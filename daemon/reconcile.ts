@@ -40,11 +40,18 @@ export interface Failure {
   readonly cause: unknown
 }
 
+/** What an owner has given up, and the kernel has not yet. */
+interface Parting {
+  readonly places: ReadonlySet<string>
+  readonly over: Promise<void>
+}
+
 export class Reconciler {
   readonly #kernel: Kernel
   readonly #onLeft: (failed: readonly Failure[]) => void
   readonly #wishes = new Map<string, readonly Resource[]>()
   readonly #owners = new Map<string, string>()
+  readonly #partings = new Set<Parting>()
 
   /** `onLeft` is told what an undo could not undo: it is surplus, and for settle to remove. */
   constructor(kernel: Kernel, onLeft: (failed: readonly Failure[]) => void = () => undefined) {
@@ -79,24 +86,30 @@ export class Reconciler {
     return [...this.#wishes.values()].some(plan => plan.some(like))
   }
 
-  /** Makes the owner's wish be `plan`. When it fails, the old wish stands and the kernel is as before. */
+  /**
+   * Makes the owner's wish be `plan`. When it fails, the old wish stands and the kernel is as before. What another owner
+   * has just given up is waited for: its removal would take away what is made here.
+   */
   async set(owner: string, plan: readonly Resource[]): Promise<void> {
+    if (this.#partings.size > 0) await this.#parted(plan)
     const old = this.wishOf(owner)
     this.wish(owner, plan)
-    try {
-      await this.#kernel.apply(diff(plan, old))
-    } catch (cause) {
-      this.wish(owner, old)
-      await this.#undo(owner, [...old, ...plan])
-      throw cause
-    }
+    await this.#part(without(old, plan), async () => {
+      try {
+        await this.#kernel.apply(diff(plan, old))
+      } catch (cause) {
+        this.wish(owner, old)
+        await this.#part(without(plan, old), () => this.#undo(owner, [...old, ...plan]))
+        throw cause
+      }
+    })
   }
 
   /** Removes all that the owner wished. The wish is gone whatever the kernel says; settle sweeps what is left. */
   async drop(owner: string): Promise<void> {
     const old = this.wishOf(owner)
     this.wish(owner, [])
-    await this.#kernel.apply(diff([], old))
+    await this.#part(old, () => this.#kernel.apply(diff([], old)))
   }
 
   /**
@@ -121,22 +134,50 @@ export class Reconciler {
     return [...this.#withElements(owned), lost].filter(({ changes }) => changes.length > 0)
   }
 
-  /** Makes one difference go away; each change on its own, so that one failure does not stop the others. */
+  /**
+   * Makes one difference go away; each change on its own, so that one failure does not stop the others. Only without
+   * weft's rules nothing else of theirs is done.
+   */
   async mend({ owner, changes }: Difference): Promise<Settled> {
     const done: Done[] = []
     const failed: Failure[] = []
-    const steps = changes.some(replacesTable) ? [changes] : changes.map(change => [change])
-    for (const some of steps) {
+    for (const some of stepsOf(changes)) {
       const step = some.filter(change => this.#stillMeant(change))
       try {
         await this.#kernel.apply(step)
         done.push(...step.map(change => ({ owner, change })))
       } catch (cause) {
         const text = step.map(textOf).slice(0, 3).join(', ')
-        failed.push({ owner: owner ?? 'nobody', text, rules: step.some(replacesTable), cause })
+        const rules = step.some(replacesTable)
+        failed.push({ owner: owner ?? 'nobody', text, rules, cause })
+        // What comes after them opens ways that they guard: forwarding is switched on.
+        if (rules) break
       }
     }
     return { done, failed }
+  }
+
+  /** `work` removes these. */
+  async #part(gone: readonly Resource[], work: () => Promise<void>): Promise<void> {
+    const { promise: over, resolve } = Promise.withResolvers<undefined>()
+    const parting = { places: new Set(gone.map(placeOf)), over }
+    this.#partings.add(parting)
+    try {
+      await work()
+    } finally {
+      this.#partings.delete(parting)
+      resolve(undefined)
+    }
+  }
+
+  /** Nobody waits in a circle: what is waited for began before, and has what it waited for. */
+  async #parted(plan: readonly Resource[]): Promise<void> {
+    const places = plan.map(placeOf)
+    for (;;) {
+      const ahead = [...this.#partings].find(parting => places.some(place => parting.places.has(place)))
+      if (!ahead) return
+      await ahead.over
+    }
   }
 
   /** Since the difference was read, a request may have changed what is wished. */
@@ -176,6 +217,23 @@ function byKey(have: readonly Observed[]): ReadonlyMap<string, Resource> {
 
 export function textOf(change: Change): string {
   return `${change.op} ${describe(change.op === 'remove' ? change.have : change.want)}`
+}
+
+/** Rule sets are one step with what their sets lack, and the first. */
+function stepsOf(changes: readonly Change[]): readonly (readonly Change[])[] {
+  const isOfRules = (change: Change): boolean => replacesTable(change) || growsSet(change)
+  if (!changes.some(replacesTable)) return changes.map(change => [change])
+  return [changes.filter(isOfRules), ...changes.filter(change => !isOfRules(change)).map(change => [change])]
+}
+
+function without(some: readonly Resource[], others: readonly Resource[]): readonly Resource[] {
+  const keys = new Set(others.map(keyOf))
+  return some.filter(resource => !keys.has(keyOf(resource)))
+}
+
+/** What excludes one another: a port on one address and the same on every address have two keys. */
+function placeOf(resource: Resource): string {
+  return resource.type === 'port' ? `port ${resource.protocol} ${resource.port}` : keyOf(resource)
 }
 
 function replacesTable(change: Change): boolean {

@@ -1,13 +1,22 @@
 /** From the engine's words to records: what a request says of a network or an endpoint, checked. */
-import type { Driver, Endpoint, Facts, JoinAnswer, Network, Publishing, Subnet } from '../drivers/driver.ts'
+import type { DirectPort, Driver, Endpoint, Facts, JoinAnswer, Network, Publishing, Subnet } from '../drivers/driver.ts'
 import { macOf } from '../drivers/names.ts'
-import { addressOf, contains, networkOf, parseCidr, type Cidr, type Ip } from '../native/value/ip.ts'
+import {
+  addressOf,
+  contains,
+  familyOf,
+  isLoopback,
+  networkOf,
+  parseCidr,
+  type Cidr,
+  type Ip,
+} from '../native/value/ip.ts'
 import { isUsableMac, parseMac, type Mac } from '../native/value/mac.ts'
 import { UserError } from '../plugin-api/answer.ts'
 import { addressSpaces } from '../plugin-api/methods.ts'
 import type { CreateEndpoint, CreateNetwork, IpamData, Join, StaticRoute } from '../plugin-api/network.ts'
 import { endpointOptions, networkOptions } from '../plugin-api/options.ts'
-import { protocolOf } from './publishing.ts'
+import { namedAddress, protocolOf } from './publishing.ts'
 
 type JoinRoute = JoinAnswer['routes'][number]
 
@@ -92,11 +101,19 @@ function refuseMac({ name, macRefusal }: Driver, { isMacChosen }: { readonly isM
   throw new UserError('MAC_REFUSED', macRefusal, { hint })
 }
 
-/** The container's ports where they are open by its own address: also in a network that is not its gateway. */
+/**
+ * The container's ports where they are open by its own address: also in a network that is not its gateway. A named host
+ * address is of one family; one that only the host reaches opens nothing, for the host has a way in anyway.
+ */
 export function directPorts(served: Publishing, request: Join): Pick<Endpoint, 'direct'> {
   if (served.direct.length === 0) return {}
-  const { ports } = endpointOptions('Join', request.Options)
-  return { direct: ports.map(binding => ({ protocol: protocolOf(binding), port: binding.Port })) }
+  const direct = endpointOptions('Join', request.Options).ports.flatMap((binding): readonly DirectPort[] => {
+    const named = namedAddress(served, binding)
+    if (named !== undefined && isLoopback(named)) return []
+    const family = named === undefined ? {} : { family: familyOf(named) }
+    return [{ protocol: protocolOf(binding), port: binding.Port, ...family }]
+  })
+  return { direct }
 }
 
 export function staticRoute({ destination, via }: JoinRoute): StaticRoute {

@@ -8,7 +8,7 @@ const firstRestMs = 500
 const longestRestMs = 10_000
 
 interface Mending {
-  /** Milliseconds since 1970. */
+  /** Milliseconds, of the clock that nobody sets. */
   readonly at: number
   readonly restMs: number
 }
@@ -19,12 +19,12 @@ export class Rests {
   /** Milliseconds until the thing may be mended again; 0 when it may be now. */
   leftOf(key: string): number {
     const last = this.#mendings.get(key)
-    return last ? Math.max(0, last.at + last.restMs - Date.now()) : 0
+    return last ? Math.max(0, last.at + last.restMs - performance.now()) : 0
   }
 
   /** These were mended. */
   note(keys: readonly string[]): void {
-    const now = Date.now()
+    const now = performance.now()
     const isFresh = ({ at, restMs }: Mending): boolean => now - at < fightWindowMs + restMs
     for (const [key, mending] of this.#mendings) if (!isFresh(mending)) this.#mendings.delete(key)
     for (const key of keys) {

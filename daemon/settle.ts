@@ -28,6 +28,8 @@ export interface SettlerOptions {
 }
 
 const eventPauseMs = 250
+/** After a comparison that could not be made. */
+const failurePauseMs = 5_000
 
 /** What nobody wishes belongs to no network. */
 const surplusLane = 'surplus'
@@ -46,6 +48,7 @@ export class Settler {
   /** One that has not begun to look sees what happens until then. */
   #restoreDue = false
   #timer: NodeJS.Timeout | undefined
+  /** Milliseconds, of the clock that nobody sets. */
   #dueAt = Infinity
   #running: Promise<Settled> | undefined
   readonly #rests = new Rests()
@@ -81,11 +84,23 @@ export class Settler {
   }
 
   #begin(mayMend: (change: Change) => boolean): Promise<Settled> {
-    this.#running ??= this.#settle(mayMend).finally(() => {
-      this.#running = undefined
-      this.#schedule(this.#settleMs)
-    })
+    this.#running ??= this.#settled(mayMend)
     return this.#running
+  }
+
+  async #settled(mayMend: (change: Change) => boolean): Promise<Settled> {
+    let pauseMs = this.#settleMs
+    try {
+      return await this.#settle(mayMend)
+    } catch (cause) {
+      // The rules may be gone as well as not.
+      this.report = { ...this.report, rulesStand: false }
+      pauseMs = Math.min(pauseMs, failurePauseMs)
+      throw cause
+    } finally {
+      this.#running = undefined
+      this.#schedule(pauseMs)
+    }
   }
 
   /** From now on requests change the wishes while the kernel is compared with them. */
@@ -121,7 +136,7 @@ export class Settler {
   }
 
   #schedule(pauseMs: number): void {
-    const at = Date.now() + pauseMs
+    const at = performance.now() + pauseMs
     if (this.#stopped || at >= this.#dueAt) return
     clearTimeout(this.#timer)
     this.#dueAt = at

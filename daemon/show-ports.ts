@@ -56,10 +56,12 @@ function portOf(wish: Resource): string {
 
 function directRows({ id, addresses, direct = [] }: Endpoint, families: readonly Family[]): readonly PortRow[] {
   const open = addresses.map(addressOf).filter(address => families.includes(familyOf(address)))
-  return direct.flatMap(({ protocol, port }) =>
-    open.map((address): PortRow => {
-      const place = { hostAddress: address, hostPort: port, containerAddress: address, containerPort: port }
-      return { protocol, way: 'direct', endpointId: id, ...place, state: 'ok' }
-    }),
+  return direct.flatMap(({ protocol, port, family }) =>
+    open
+      .filter(address => family === undefined || familyOf(address) === family)
+      .map((address): PortRow => {
+        const place = { hostAddress: address, hostPort: port, containerAddress: address, containerPort: port }
+        return { protocol, way: 'direct', endpointId: id, ...place, state: 'ok' }
+      }),
   )
 }

@@ -60,6 +60,8 @@ export interface PublishedPort {
 export interface DirectPort {
   readonly protocol: Protocol
   readonly port: number
+  /** Absent: every one that the container has. */
+  readonly family?: Family
 }
 
 /** Where an endpoint's published ports are served. */

@@ -7,7 +7,7 @@ import { tableName } from './names.ts'
 export function planFirewall(facts: Facts): readonly Resource[] {
   return [
     ...bridgeRulesets(facts.marks),
-    ...facts.uplinks.map(name => element('uplinks', name)),
+    ...facts.uplinks.flatMap(name => [element('uplinks', name), element('switched', `${name} . ${name}`)]),
     // Forwarding that weft switches on must not open ways between other links, not even for an instant.
     ...facts.forwarded.map(family => element('guarded', family === 4 ? 'ipv4' : 'ipv6')),
     ...facts.forwarded.map(family => forwardingSwitch(family, '1')),

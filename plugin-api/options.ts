@@ -58,6 +58,8 @@ const EndpointKeys = object({
   'com.docker.network.portmap': list(PortBinding),
   'com.docker.network.endpoint.exposedports': list(ExposedPort),
   'com.docker.network.endpoint.dnsservers': list(formatted('ip')),
+  // Of ProgramExternalConnectivity, engines from 28 on.
+  'com.docker.network.driver.private.no_proxy_6to4': flag(),
   // Base64 of six bytes, which the request has in another field as well.
   'com.docker.network.endpoint.macaddress': optional(anything()),
 })
@@ -67,6 +69,8 @@ export interface EndpointOptions {
   readonly ports: readonly PortBinding[]
   readonly exposedPorts: readonly ExposedPort[]
   readonly dnsServers: readonly string[]
+  /** The container's gateway for IPv6 is in another network than that for IPv4: said to both. */
+  readonly isIpv6Elsewhere: boolean
   /** The user chose the MAC: with an IPAM driver that wants one, the engine makes one for whom nobody did. */
   readonly isMacChosen: boolean
   /** `--driver-opt key=value`; only CreateEndpoint carries them. */
@@ -81,6 +85,7 @@ export function endpointOptions(subject: string, raw: RawOptions): EndpointOptio
     ports: keys['com.docker.network.portmap'].map(binding => withRange(subject, binding)),
     exposedPorts: keys['com.docker.network.endpoint.exposedports'],
     dnsServers: keys['com.docker.network.endpoint.dnsservers'],
+    isIpv6Elsewhere: keys['com.docker.network.driver.private.no_proxy_6to4'],
     isMacChosen: keys['com.docker.network.endpoint.macaddress'] !== undefined,
     driver: parse(`${subject}: Options`, map(text()), Object.fromEntries(own)),
   }

@@ -1,6 +1,6 @@
 /** What an endpoint needs: its pair of links, what the rules must know of it, and its ports. */
 import type { Element, IfName, Resource } from '../../native/kernel/resource.ts'
-import { addressOf, contains, familyOf, ipFromBytes, type Cidr, type Ip } from '../../native/value/ip.ts'
+import { addressOf, contains, familyOf, ipFromBytes, isLoopback, type Cidr, type Ip } from '../../native/value/ip.ts'
 import { macToBytes, type Mac } from '../../native/value/mac.ts'
 import type { Endpoint, Facts, JoinAnswer, Subnet } from '../driver.ts'
 import { element } from '../firewall.ts'
@@ -71,8 +71,8 @@ function gatewayOf({ options }: BridgeNetwork, { pool, gateway, aux }: Subnet): 
 /** With which addresses it may send. */
 function identity(network: BridgeNetwork, endpoint: Endpoint): readonly Element[] {
   const { antispoof = network.options.antispoof ?? true } = optionsOf(endpoint)
-  if (!antispoof) return []
   const link = linkOf(endpoint)
+  if (!antispoof) return [portElement('ports_free', link)]
   const own = `${link} . ${endpoint.mac}`
   const addresses = endpoint.addresses.map(addressOf)
   const has6 = addresses.some(address => familyOf(address) === 6)
@@ -103,16 +103,25 @@ function listOf(network: BridgeNetwork, endpoint: Endpoint): readonly Cidr[] | u
   return optionsOf(endpoint).from ?? network.options.from
 }
 
-/** Two host ports may lead to one of the container. */
+/**
+ * Two host ports may lead to one of the container. What was published for one family is open in that one; what was
+ * published on a loopback address is open to nobody.
+ */
 function directPorts(network: BridgeNetwork, endpoint: Endpoint, facts: Facts): readonly Element[] {
   if (network.internal) return []
-  const translated = endpoint.ports.map(({ protocol, containerPort }) => ({ protocol, port: containerPort }))
+  const translated = endpoint.ports
+    .filter(({ hostAddress }) => !isLoopback(hostAddress))
+    .map(({ protocol, containerPort, hostAddress }) => ({
+      protocol,
+      port: containerPort,
+      family: familyOf(hostAddress),
+    }))
   const keys = endpoint.addresses.map(addressOf).flatMap(address => {
     const family = familyOf(address)
     if (!isDirect(network, family, facts)) return []
-    return [...translated, ...(endpoint.direct ?? [])].map(
-      ({ protocol, port }) => [`direct${family}`, `${address} . ${protocol} . ${port}`] as const,
-    )
+    return [...translated, ...(endpoint.direct ?? [])]
+      .filter(port => (port.family ?? family) === family)
+      .map(({ protocol, port }) => [`direct${family}`, `${address} . ${protocol} . ${port}`] as const)
   })
   return [...new Map(keys.map(([set, key]) => [key, element(set, key)])).values()]
 }

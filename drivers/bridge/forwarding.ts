@@ -105,7 +105,11 @@ export function forwardingChains(marks: Marks): readonly ExplainedChain[] {
         ),
         because('Nobody gets into an internal network.', is(oifname, '@internal'), drop),
         because('A published port.', translated, goto('published')),
-        because('A network of mode nat-unprotected.', is(familyAndBridge, '@open'), goto('ok')),
+        because(
+          'A network of mode nat-unprotected: every port is published.',
+          is(familyAndBridge, '@open'),
+          goto('published'),
+        ),
         because("By a container's own address.", goto('enter')),
       ],
     },
@@ -117,10 +121,10 @@ export function forwardingChains(marks: Marks): readonly ExplainedChain[] {
         because(
           'Marked by the host as `acceptFwmark` says.',
           is({ '&': [mark, marks.acceptMask] }, marks.acceptValue),
-          goto('ok'),
+          goto('grant'),
         ),
-        because('Mode routed answers pings.', is(familyAndBridge, '@routed'), is(l4proto, 'icmp'), goto('ok')),
-        because('The same, IPv6.', is(familyAndBridge, '@routed'), is(l4proto, 'ipv6-icmp'), goto('ok')),
+        because('Mode routed answers pings.', is(familyAndBridge, '@routed'), is(l4proto, 'icmp'), goto('grant')),
+        because('The same, IPv6.', is(familyAndBridge, '@routed'), is(l4proto, 'ipv6-icmp'), goto('grant')),
         because(
           'Mode routed, and direct routing that the settings allow: the ports that were published.',
           is(familyAndBridge, '@direct'),
@@ -149,16 +153,31 @@ export function forwardingChains(marks: Marks): readonly ExplainedChain[] {
       rules: [
         because('The container has a list of sources.', is(target4, '@limited4'), goto('sources')),
         because('The same, IPv6.', is(target6, '@limited6'), goto('sources')),
-        because('Everybody.', goto('ok')),
+        because('Everybody.', goto('grant')),
       ],
     },
     {
       name: 'sources',
       about: 'Lists of sources.',
       rules: [
-        because('Listed, IPv4.', is(concat(target4, source4), '@from4'), goto('ok')),
-        because('Listed, IPv6.', is(concat(target6, source6), '@from6'), goto('ok')),
+        because('Listed, IPv4.', is(concat(target4, source4), '@from4'), goto('grant')),
+        because('Listed, IPv6.', is(concat(target6, source6), '@from6'), goto('grant')),
         because('Not listed.', drop),
+      ],
+    },
+    {
+      name: 'grant',
+      about: 'A new connection to a container is allowed by weft.',
+      rules: [
+        because(
+          'From a network of another program: not marked, so that its own firewall decides whether it may send that. ' +
+            'An internal one may not.',
+          is({ meta: { key: 'iifkind' } }, 'bridge'),
+          isNot(iifname, '@bridges'),
+          isNot(iifname, '@uplinks'),
+          accept,
+        ),
+        because('From everybody else.', goto('ok')),
       ],
     },
     {
@@ -180,8 +199,7 @@ export function forwardingChains(marks: Marks): readonly ExplainedChain[] {
         ),
         because(
           'Seen with br_netfilter: switched within the uplink, not forwarded by the host.',
-          is(iifname, '@uplinks'),
-          is(oifname, '@uplinks'),
+          is(bridgePair, '@switched'),
           giveBack,
         ),
         because('Everything else.', drop),

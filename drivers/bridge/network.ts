@@ -48,11 +48,13 @@ export function modeOf({ mode4 = 'nat', mode6 = 'nat' }: BridgeOptions, family: 
 
 /** Are the published ports of this network's containers open by their own addresses, to some or to all? */
 export function isDirect(network: BridgeNetwork, family: Family, facts: Facts): boolean {
-  return isOpenToAll(network, family, facts) || (network.options.trusted ?? []).length > 0
+  const isTrusting = !network.options.hostFirewall && (network.options.trusted ?? []).length > 0
+  return isTrusting || isOpenToAll(network, family, facts)
 }
 
-function isOpenToAll(network: BridgeNetwork, family: Family, facts: Facts): boolean {
-  return facts.directRouting || modeOf(network.options, family) === 'routed'
+/** Never beside the INPUT rules of the host, which see nothing of what goes to a container's own address. */
+function isOpenToAll({ options }: BridgeNetwork, family: Family, facts: Facts): boolean {
+  return !options.hostFirewall && (facts.directRouting || modeOf(options, family) === 'routed')
 }
 
 /** What the rule set needs of every bridge. */

@@ -170,13 +170,26 @@ function checkTogether(values: {
   readonly masquerade: boolean
   readonly snat4: Ip | undefined
   readonly snat6: Ip | undefined
+  readonly publish: string
+  readonly mode4: GatewayMode | undefined
+  readonly mode6: GatewayMode | undefined
+  readonly trusted: readonly IfName[] | undefined
 }): void {
   const snat = values.snat4 ?? values.snat6
-  if (snat === undefined || values.masquerade) return
-  const label = table[values.snat4 === undefined ? 'snat6' : 'snat4'].label
-  throw new UserError('OPTION_CONFLICT', `${label} has no meaning with ${table.masquerade.label}=false`, {
-    hint: 'leave one of them out',
-  })
+  if (snat !== undefined && !values.masquerade) {
+    const label = table[values.snat4 === undefined ? 'snat6' : 'snat4'].label
+    throw contradiction(`${label} has no meaning with ${table.masquerade.label}=false`)
+  }
+  if (values.publish !== 'host-firewall') return
+  // What goes to a container's own address is forwarded: INPUT rules never see it.
+  const around = (['mode4', 'mode6'] as const).find(key => ['routed', 'nat-unprotected'].includes(values[key] ?? ''))
+  const asked = `${table.publish.label}=host-firewall cannot hold with`
+  if (around) throw contradiction(`${asked} ${table[around].label}=${values[around] ?? ''}`)
+  if (values.trusted) throw contradiction(`${asked} ${table.trusted.label}`)
+}
+
+function contradiction(text: string): UserError {
+  return new UserError('OPTION_CONFLICT', text, { hint: 'leave one of them out' })
 }
 
 /** What the kernel accepts, less names that mean something else: `all` and `default` in sysctls, and weft's own. */

@@ -28,7 +28,8 @@ function routedTable(marks: Marks): ExplainedTable {
     about:
       "Every packet that is forwarded from or to one of weft's bridges is judged here, once, and for good: it is " +
       'dropped, or it leaves with the `allowed` bit in its mark, which an accept rule in other firewalls looks for (they ' +
-      'run later and could still drop it). With br_netfilter loaded, frames switched within a bridge pass the same ' +
+      'run later and could still drop it). What a network of another program begins has no bit: its own firewall decides, ' +
+      'too. With br_netfilter loaded, frames switched within a bridge pass the same ' +
       'chains with that bridge as both interfaces.',
     sets,
     chains: [...translationChains(marks), ...forwardingChains(marks)],

@@ -22,6 +22,7 @@ export const sets: readonly ExplainedSet[] = [
   },
   { name: 'internal', type: ['ifname'], about: 'Bridges of internal networks.' },
   { name: 'uplinks', type: ['ifname'], about: "Bridges that are the host's way out, not networks of another program." },
+  { name: 'switched', type: ['ifname', 'ifname'], about: '`br . br` for every one of `uplinks`.' },
   {
     name: 'guarded',
     type: ['nf_proto'],
@@ -75,6 +76,10 @@ export const sets: readonly ExplainedSet[] = [
   { name: 'asked4any', type: portAny, about: 'Those of `pub4any`.' },
   { name: 'asked6', type: port6, about: 'Those of `pub6`.' },
   { name: 'asked6any', type: portAny, about: 'Those of `pub6any`.' },
+  { name: 'relayed4', type: port4, about: 'Ports on one address of the host that the daemon serves itself.' },
+  { name: 'relayed4any', type: portAny, about: 'The same on all of them.' },
+  { name: 'relayed6', type: port6, about: 'The same as `relayed4`, IPv6.' },
+  { name: 'relayed6any', type: portAny, about: 'The same as `relayed4any`, IPv6.' },
   {
     name: 'admitted4',
     type: ['ipv4_addr', 'ipv4_addr', 'inet_proto', 'inet_service'],

@@ -27,6 +27,7 @@ import {
 } from './nft.ts'
 
 const publishedSets = ['asked4', 'asked4any', 'asked6', 'asked6any'] as const
+const relayedSets = ['relayed4', 'relayed4any', 'relayed6', 'relayed6any'] as const
 
 export function translationChains(marks: Marks): readonly ExplainedChain[] {
   return [
@@ -99,9 +100,19 @@ export function translationChains(marks: Marks): readonly ExplainedChain[] {
       name: 'input',
       about: "After every firewall of the host: what comes here, the host's own rules have let in.",
       hook: { type: 'filter', hook: 'input', prio: 100, policy: 'accept' },
-      rules: publishedSets.map(set =>
-        because('For a published port that they were asked about.', ...isIn(set), goto('admit')),
-      ),
+      rules: [
+        because('From an internal network.', is(iifname, '@internal'), jump('relays')),
+        ...publishedSets.map(set =>
+          because('For a published port that they were asked about.', ...isIn(set), goto('admit')),
+        ),
+      ],
+    },
+    {
+      name: 'relays',
+      about:
+        'What the daemon serves itself is never forwarded: an internal network, which reaches nothing that is published, ' +
+        'is kept from it here.',
+      rules: relayedSets.map(set => because('A published port that is relayed.', ...isIn(set), drop)),
     },
     {
       name: 'admit',

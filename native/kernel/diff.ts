@@ -71,10 +71,12 @@ export function compare(want: Resource, have: Resource): Verdict {
   if (want.type !== have.type) return 'recreate'
   switch (want.type) {
     case 'bridge':
-      return want.adopted || (!isDown(have) && sameFields(want, have, ['mac', 'mtu', 'alias'])) ? 'same' : 'update'
+      return want.adopted || (!isSpoilt(have) && sameFields(want, have, ['mac', 'mtu', 'alias'])) ? 'same' : 'update'
     case 'veth':
       // The peer may have left this namespace at any moment after it was promised; it is never taken back.
-      return !isDown(have) && sameFields(want, have, ['mac', 'mtu', 'master', 'isolated', 'alias']) ? 'same' : 'update'
+      return !isSpoilt(have) && sameFields(want, have, ['mac', 'mtu', 'master', 'isolated', 'alias'])
+        ? 'same'
+        : 'update'
     case 'child':
       return compareChild(want, have)
     case 'dummy':
@@ -88,8 +90,9 @@ export function compare(want: Resource, have: Resource): Verdict {
       return sameFields(want, have, ['digest']) ? 'same' : 'update'
     case 'port':
       return isDeepStrictEqual(want.relay, 'relay' in have ? have.relay : undefined) ? 'same' : 'update'
-    case 'address':
     case 'accept':
+      return 'misplaced' in have ? 'update' : 'same'
+    case 'address':
     case 'proxy':
       return 'same'
   }
@@ -118,6 +121,11 @@ function sameFields(want: Resource, have: Resource, names: readonly string[]): b
 /** Of links. */
 function isDown(have: Resource): boolean {
   return 'down' in have && have.down
+}
+
+/** By what weft never wishes: of bridges and pairs. */
+function isSpoilt(have: Resource): boolean {
+  return isDown(have) || ('snooping' in have && have.snooping) || ('bypass' in have && have.bypass)
 }
 
 function isHanded(resource: Resource): boolean {

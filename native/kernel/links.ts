@@ -21,6 +21,8 @@ export interface Bridge {
   readonly alias: string
   /** Only of what is there: somebody has set it down. */
   readonly down?: boolean
+  /** Only of what is there: it snoops multicast, and a container that asks for groups decides which frames pass. */
+  readonly snooping?: boolean
 }
 
 /** A pair of links: the host's end in a bridge, and the end that the engine moves into the container. */
@@ -38,6 +40,8 @@ export interface Veth {
   readonly alias: string
   /** Only of what is there: somebody has set it down. */
   readonly down?: boolean
+  /** Only of what is there: what comes for the link-local group goes past the rules of ports to the host. */
+  readonly bypass?: boolean
 }
 
 /**

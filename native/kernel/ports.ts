@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import { setImmediate as turn } from 'node:timers/promises'
+import { boundSockets, excludes, isLingering } from '../diag/sockets.ts'
 import { SystemError } from '../ffi/errno.ts'
-import { closeHeldPort, holdPort, openServedPort } from '../ffi/ports.ts'
-import { asKernelError, kernelError } from '../netlink/errors.ts'
-import { Relays, type Relay } from '../relay/relay.ts'
+import { closeHeldPort, holdPort, isInUse, openServedPort, shareHeldPort, type Beside } from '../ffi/ports.ts'
+import { asKernelError, KernelError, kernelError } from '../netlink/errors.ts'
+import { Relays, type Relay, type Target } from '../relay/relay.ts'
 import { familyOf, isUnspecified } from '../value/ip.ts'
 import { keyOf, type HeldPort } from './resource.ts'
 
@@ -15,6 +16,8 @@ const changesPerTurn = 200
 
 interface Held {
   readonly port: HeldPort
+  /** Lets another socket of this process in. */
+  share(): void
   release(): void
   readonly relay?: Relay
 }
@@ -40,21 +43,37 @@ export class HeldPorts {
   }
 
   /**
+   * As `hold`, but a port is free too when all that is left on it are connections that no program has any more, which an
+   * ordinary server could listen beside as well. Whether that is so the kernel tells only here and there: see diag/.
+   */
+  async take(port: HeldPort): Promise<void> {
+    try {
+      this.hold(port)
+    } catch (error) {
+      if (port.protocol !== 'tcp' || !(error instanceof KernelError && isInUse(error.cause))) throw error
+      if (!(await this.#isLeft(port))) throw error
+      this.hold(port, { lingering: true })
+    }
+  }
+
+  /**
    * One that is held with another relay changes without being free in between. Throws KernelError: EADDRINUSE when
    * another port here or any other process has it, EADDRNOTAVAIL when the host has no such address.
    */
-  hold(port: HeldPort): void {
+  hold(port: HeldPort, { lingering = false }: Pick<Beside, 'lingering'> = {}): void {
     const key = keyOf(port)
     const before = this.#held.get(key)
     if (before && sameRelay(before.port, port)) return
     const spot = spotOf(port)
     const neighbours = this.#neighbours.get(spot) ?? new Map<string, HeldPort>()
-    for (const [other, neighbour] of neighbours) {
+    const own = [...neighbours].filter(([, neighbour]) => overlap(port, neighbour))
+    for (const [other, neighbour] of own) {
       if (other !== key && exclude(port, neighbour)) {
         throw kernelError('EADDRINUSE', { op: 'hold', object: key, cause: new Error(`weft has ${other}`) })
       }
     }
-    const held = this.#open(port)
+    for (const [other] of own) this.#held.get(other)?.share()
+    const held = this.#open(port, { own: own.length > 0, lingering })
     before?.release()
     this.#held.set(key, held)
     this.#neighbours.set(spot, neighbours.set(key, port))
@@ -77,31 +96,57 @@ export class HeldPorts {
     if (this.#changes % changesPerTurn === 0) await turn()
   }
 
-  #open(port: HeldPort): Held {
+  /** Only what lingers, beside sockets held here? False also where the kernel does not tell: then it counts as taken. */
+  async #isLeft(port: HeldPort): Promise<boolean> {
+    try {
+      const sockets = (await boundSockets(port.protocol, port.port)).filter(socket => excludes(socket, port))
+      const held = [...(this.#neighbours.get(spotOf(port))?.values() ?? [])].map(({ address }) => address)
+      const others = sockets.filter(socket => isLingering(socket) || !held.includes(socket.address))
+      return others.length > 0 && others.every(isLingering)
+    } catch (error) {
+      if (error instanceof KernelError) return false
+      throw error
+    }
+  }
+
+  #open(port: HeldPort, beside: Beside): Held {
     const { protocol, relay: to } = port
     try {
-      if (!to || protocol === 'sctp') {
-        const fd = holdPort(port)
-        return {
-          port,
-          release() {
-            closeHeldPort(fd)
-          },
-        }
+      if (to && protocol !== 'sctp') return { port, ...this.#serve(port, protocol, to, beside) }
+      const fd = holdPort(port, beside)
+      return {
+        port,
+        share() {
+          shareHeldPort(fd)
+        },
+        release() {
+          closeHeldPort(fd)
+        },
       }
-      const relay = this.#relays.start(openServedPort(port), protocol, to, () => {
+    } catch (cause) {
+      if (protocol === 'sctp' && isNoSctp(cause)) return { port, share: () => undefined, release: () => undefined }
+      throw asKernelError(cause, 'hold', keyOf(port))
+    }
+  }
+
+  #serve(port: HeldPort, protocol: 'tcp' | 'udp', to: Target, beside: Beside): Omit<Held, 'port'> {
+    const fd = openServedPort(port, beside)
+    try {
+      const relay = this.#relays.start(fd, protocol, to, () => {
         // Not there any more: whoever compares finds that out, tries again, and tells why it fails.
         if (this.#held.get(keyOf(port))?.relay === relay) this.#forget(port)
       })
       return {
-        ...{ port, relay },
+        relay,
+        // As it is from the start.
+        share: () => undefined,
         release() {
           relay.close()
         },
       }
-    } catch (cause) {
-      if (protocol === 'sctp' && isNoSctp(cause)) return { port, release: () => undefined }
-      throw asKernelError(cause, 'hold', keyOf(port))
+    } catch (error) {
+      closeHeldPort(fd)
+      throw error
     }
   }
 
@@ -126,7 +171,11 @@ function spotOf({ protocol, address, port }: HeldPort): string {
 function exclude(one: HeldPort, other: HeldPort): boolean {
   if (isLoopbackRelay(one) && !other.relay && isUnspecified(other.address)) return false
   if (isLoopbackRelay(other) && !one.relay && isUnspecified(one.address)) return false
-  return one.address === other.address || isUnspecified(one.address) || isUnspecified(other.address)
+  return overlap(one, other)
+}
+
+function overlap({ address: one }: HeldPort, { address: other }: HeldPort): boolean {
+  return one === other || isUnspecified(one) || isUnspecified(other)
 }
 
 function isLoopbackRelay({ address, relay }: HeldPort): boolean {

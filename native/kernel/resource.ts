@@ -101,10 +101,11 @@ export interface HeldPort {
 }
 
 /**
- * A rule at the top of another program's chain that accepts what weft's own table has marked as allowed. Rules with
- * different bits are different things: one of before the setting changed may stand beside the one that is wished.
- * `legacy` chains belong to the old iptables and are changed by the host's own binary. `firewalld` has its own idea of
- * rules: there `chain` is a link, or `wb+` for all that weft names itself, in the zone of weft's bridges.
+ * A rule in another program's chain that accepts what weft's own table has marked as allowed, after what the host's
+ * administrator has to say (`native/nft/placing.ts`). Rules with different bits are different things: one of before the
+ * setting changed may stand beside the one that is wished. `legacy` chains belong to the old iptables and are changed by
+ * the host's own binary. `firewalld` has its own idea of rules: there `chain` is a link, or `wb+` for all that weft names
+ * itself, in the zone of weft's bridges.
  */
 export interface AcceptRule {
   readonly type: 'accept'
@@ -113,6 +114,8 @@ export interface AcceptRule {
   readonly chain: string
   readonly backend: 'nft' | 'legacy' | 'firewalld'
   readonly mark: number
+  /** Only of what is there: other rules have come between it and its place. */
+  readonly misplaced?: true
 }
 
 export type Resource =

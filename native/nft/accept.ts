@@ -6,6 +6,7 @@
  */
 import type { Infer } from '../netlink/codec.ts'
 import type { Expression, rule } from './messages.ts'
+import { userChain, type Part } from './placing.ts'
 import { commentInUserdata } from './program.ts'
 
 export const acceptComment = 'weft'
@@ -15,6 +16,8 @@ const verdictRegister = 0
 const metaMark = 3
 const cmpEqual = 0
 const accept = 1
+/** NFT_RETURN is -5. */
+const back = 0xfffffffb
 
 export function acceptExpressions(mark: number): readonly Expression[] {
   const value = word(mark)
@@ -40,6 +43,17 @@ export function acceptedMark({ expressions = [], userdata }: Infer<typeof rule>)
   if (!bytes || bytes.length < 4) return undefined
   const mark = Buffer.from(bytes).readUInt32LE()
   return isAccept(rest, mark) ? mark : undefined
+}
+
+/** What a rule is to the place of weft's. */
+export function partOf(found: Infer<typeof rule>): Part {
+  if (acceptedMark(found) !== undefined) return 'own'
+  const [last, ...conditions] = (found.expressions ?? [])
+    .filter(item => item.name !== 'counter' && commentsIn(item).length === 0)
+    .toReversed()
+  const { code, chain } = (last?.name === 'immediate' && last.data?.data?.verdict) || {}
+  if (chain === userChain) return 'jump'
+  return code === back && conditions.length === 0 ? 'end' : 'other'
 }
 
 /** struct xt_comment_info is a text that ends with a NUL. */

@@ -30,7 +30,8 @@ import {
   tableFlags,
 } from './messages.ts'
 import type { Hold } from './program.ts'
-import { NftReader } from './read.ts'
+import { placeIn } from './placing.ts'
+import { acceptsIn, NftReader } from './read.ts'
 
 export type NftOp =
   /**
@@ -83,9 +84,15 @@ export class Nft extends NftReader {
       // In the end it is done all the same: nobody else changes this table, and what is wished of it is compared again.
       const generation = replaces && attempt < attempts ? this.generation() : undefined
       const error = this.#sendAll(await this.#membersOf(ops), generation)
-      if (!error) return
+      if (!error) return this.#note(ops)
       if (error.errno !== 'ERESTART' || attempt === attempts) throw error
     }
+  }
+
+  /** What others could change. */
+  async #note(ops: readonly NftOp[]): Promise<void> {
+    if (this.#hold().owned) return
+    for (const op of ops) if (op.op === 'replace') await this.noteLoaded(op.ruleset)
   }
 
   async #membersOf(ops: readonly NftOp[]): Promise<readonly Member[]> {
@@ -106,10 +113,23 @@ export class Nft extends NftReader {
       case 'remove':
         return [removing(this.#placeOf(op.element), op.element.key, this.#hold())]
       case 'accept':
-        return (await this.findAccept(op.rule)).length > 0 ? [] : [accepting(op.rule)]
+        return this.#put(op.rule)
       case 'unaccept':
         return (await this.findAccept(op.rule)).map(handle => unaccepting(op.rule, handle))
     }
+  }
+
+  /** In its place, and nowhere else in its chain. */
+  async #put(rule: AcceptRule): Promise<readonly Member[]> {
+    const rules = await this.listRules(rule)
+    const own = acceptsIn(rule.chain, rules).filter(({ mark }) => mark === rule.mark)
+    const astray = own.filter(({ placed }) => !placed).map(({ handle }) => unaccepting(rule, handle))
+    if (own.some(({ placed }) => placed)) return astray
+    const place = placeIn(
+      rule.chain,
+      rules.map(({ part }) => part),
+    )
+    return [...astray, accepting(rule, rules[place]?.handle)]
   }
 
   async #kept({ ruleset: { table, program }, elements: wished }: Replacement): Promise<readonly Element[]> {

@@ -9,21 +9,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { nftDocument, nftSets, type NftTable } from '../kernel/nftables.ts'
 import type { Program, SetShape } from '../kernel/resource.ts'
-import { message, type Message } from '../netlink/codec.ts'
-import { nfgenmsg } from '../netlink/nfnetlink.ts'
 import { NetlinkSocket, protocols } from '../netlink/socket.ts'
-import { families, getChain, getElements, getRule, getSet, getTable, newElements, set, verbatim } from './messages.ts'
-
-type Getter = Pick<Message<unknown, unknown>, 'name' | 'type' | 'reply'>
-
-/** Attributes that a program keeps, by the type of the message that carries them. The others are the kernel's own. */
-const kept: Readonly<Record<number, readonly number[]>> = {
-  [reply(getTable)]: [1], // name
-  [reply(getChain)]: [1, 3, 4, 5, 7], // table, name, hook, policy, type
-  [reply(getSet)]: [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13], // table, name, flags, key, datum, policy, description, timeout, user data
-  [reply(getRule)]: [1, 2, 4, 7], // table, chain, expressions, user data
-  [newElements.type]: [1, 2, 3], // table, set, elements
-}
+import { list } from './listing.ts'
+import { getChain, getElements, getRule, getSet, getTable, newElements, set } from './messages.ts'
 
 /** Version of the `nft` program: `1.0.6`. Throws when there is none. */
 export function nftVersion(): string {
@@ -66,18 +54,9 @@ export function loadHere(table: NftTable): void {
 
 /** In an order in which everything that is referred to is there: jumps name chains, look-ups name sets. */
 async function read(socket: NetlinkSocket, table: NftTable): Promise<Program['messages']> {
-  const family = families[table.family]
-  const dump = async (of: Getter, attrs: Uint8Array): Promise<Program['messages']> => {
-    const as = message({ name: of.name, type: of.type, reply: reply(of), header: nfgenmsg, attrs: verbatim })
-    const entries = await socket.dump(as, { family }, attrs, { op: 'read', object: `${of.name} ${table.name}` })
-    return entries.map(entry => ({
-      type: reply(of),
-      family,
-      attrs: Buffer.from(only(entry.attrs, kept[reply(of)] ?? [])).toString('base64'),
-    }))
-  }
-  const none = new Uint8Array()
-  const sets = (await dump(getSet, none)).map((item, index) => ({ ...item, attrs: identified(item.attrs, index + 1) }))
+  const dump = (of: Parameters<typeof list>[1], attrs?: Uint8Array): Promise<Program['messages']> =>
+    list(socket, of, table.family, attrs)
+  const sets = (await dump(getSet)).map((item, index) => ({ ...item, attrs: identified(item.attrs, index + 1) }))
   const constants: Program['messages'][number][] = []
   for (const item of sets) {
     const { name } = set.decode(Buffer.from(item.attrs, 'base64'))
@@ -85,17 +64,7 @@ async function read(socket: NetlinkSocket, table: NftTable): Promise<Program['me
     const found = await dump(getElements, getElements.attrs.encode({ table: table.name, set: name }))
     constants.push(...found.filter(({ attrs }) => elementsIn(attrs) > 0))
   }
-  return [
-    ...(await dump(getTable, none)),
-    ...sets,
-    ...constants,
-    ...(await dump(getChain, none)),
-    ...(await dump(getRule, none)),
-  ]
-}
-
-function reply(of: Omit<Getter, 'name'>): number {
-  return of.reply ?? of.type
+  return [...(await dump(getTable)), ...sets, ...constants, ...(await dump(getChain)), ...(await dump(getRule))]
 }
 
 function elementsIn(attrs: string): number {
@@ -105,18 +74,6 @@ function elementsIn(attrs: string): number {
 /** The kernel wants a number for every new set, and shows none. */
 function identified(attrs: string, id: number): string {
   return Buffer.concat([Buffer.from(attrs, 'base64'), set.encode({ id })]).toString('base64')
-}
-
-/** The attributes of these numbers, in the order in which they came. */
-function only(attrs: Uint8Array, numbers: readonly number[]): Uint8Array {
-  const view = Buffer.from(attrs.buffer, attrs.byteOffset, attrs.length)
-  const parts: Buffer[] = []
-  for (let at = 0; at + 4 <= view.length;) {
-    const padded = (view.readUInt16LE(at) + 3) & ~3
-    if (numbers.includes(view.readUInt16LE(at + 2) & 0x3fff)) parts.push(view.subarray(at, at + padded))
-    at += padded
-  }
-  return Buffer.concat(parts)
 }
 
 function shapeOf({ name, type, map, flags = [] }: NftTable['sets'][number]): [string, SetShape] {

@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises'
 import type { AcceptRule } from '../kernel/resource.ts'
 import { KernelError } from '../netlink/errors.ts'
 import { acceptComment } from './accept.ts'
+import { isPlaced, placeIn, userChain, type Part } from './placing.ts'
 import type { ForeignFilter } from './read.ts'
 
 const families = ['ip', 'ip6'] as const
@@ -46,10 +47,15 @@ export async function readLegacy(): Promise<readonly LegacyFilter[]> {
 
 /** Accept rules of weft in a chain, whatever their bits. */
 export function legacyAccepts({ family, lines }: LegacyFilter, chain: string): readonly AcceptRule[] {
-  return [...new Set(lines)].flatMap(line => {
-    const mark = Number(/ --mark (0x[0-9a-f]+)/.exec(line)?.[1])
-    const rule: AcceptRule = { type: 'accept', family, chain, backend: 'legacy', mark }
-    return line === `-A ${specification(rule).join(' ')}` ? [rule] : []
+  const rules = rulesIn(chain, lines)
+  const parts = rules.map(partOf)
+  const found = rules.flatMap((line, index) => {
+    const mark = markOf(line)
+    return mark === undefined ? [] : [{ mark, placed: isPlaced(chain, parts, index) }]
+  })
+  return [...Map.groupBy(found, ({ mark }) => mark)].map(([mark, all]) => {
+    const misplaced = all.some(({ placed }) => !placed)
+    return { type: 'accept', family, chain, backend: 'legacy', mark, ...(misplaced && { misplaced }) }
   })
 }
 
@@ -60,20 +66,62 @@ export async function hasLegacyAccept(rule: AcceptRule): Promise<boolean> {
   return status === 0
 }
 
-/** At the top of its chain, unless it is there already. Rejects with KernelError. */
+/** In its place, and nowhere else in its chain. Rejects with KernelError. */
 export async function insertLegacyAccept(rule: AcceptRule): Promise<void> {
-  if (await hasLegacyAccept(rule)) return
-  await run(familyOf(rule), about('insert', rule), ['-I', ...specification(rule)])
+  const { chain, mark } = rule
+  const rules = await listChain(rule)
+  const parts = rules.map(partOf)
+  const place = placeIn(chain, parts)
+  const own = rules.flatMap((line, index) => (markOf(line) === mark ? [index] : []))
+  const astray = own.filter(index => !isPlaced(chain, parts, index))
+  // The program takes out the first one that is alike. What is never reached can go at once.
+  const dead = astray.some(index => index >= place)
+  if (dead) await removeLegacyAccept(rule)
+  if (dead || own.length === astray.length) {
+    const before = dead ? own.filter(index => index < place).length : 0
+    const [name = '', ...condition] = specification(rule)
+    await run(familyOf(rule), about('insert', rule), ['-I', name, String(place - before + 1), ...condition])
+  }
+  for (let left = dead ? 0 : astray.length; left > 0; left -= 1) await removeOne(rule)
 }
 
 /** All of them; none is no error. Rejects with KernelError. */
 export async function removeLegacyAccept(rule: AcceptRule): Promise<void> {
   while (await hasLegacyAccept(rule)) {
-    await run(familyOf(rule), about('remove', rule), ['-D', ...specification(rule)], notThere)
+    await removeOne(rule)
   }
 }
 
-function specification({ chain, mark }: AcceptRule): readonly string[] {
+async function removeOne(rule: AcceptRule): Promise<void> {
+  await run(familyOf(rule), about('remove', rule), ['-D', ...specification(rule)], notThere)
+}
+
+/** As `iptables -S` writes them. None when there is no such chain. */
+async function listChain(rule: AcceptRule): Promise<readonly string[]> {
+  const family = familyOf(rule)
+  if (!(await isInUse(family))) return []
+  const { output } = await run(family, about('list', rule), ['-S', rule.chain], notThere)
+  return rulesIn(rule.chain, output.split('\n'))
+}
+
+function rulesIn(chain: string, lines: readonly string[]): readonly string[] {
+  return lines.filter(line => line.startsWith(`-A ${chain} `))
+}
+
+/** The bits of weft's rule. Undefined: it is another rule. */
+function markOf(line: string): number | undefined {
+  const [, chain = '', bits] = /^-A (\S+) .* --mark (0x[0-9a-f]+)/.exec(line) ?? []
+  const mark = Number(bits)
+  return line === `-A ${specification({ chain, mark }).join(' ')}` ? mark : undefined
+}
+
+function partOf(line: string): Part {
+  if (markOf(line) !== undefined) return 'own'
+  if (line.endsWith(` -j ${userChain}`)) return 'jump'
+  return /^-A \S+( -m comment --comment ("[^"]*"|\S+))? -j RETURN$/.test(line) ? 'end' : 'other'
+}
+
+function specification({ chain, mark }: Pick<AcceptRule, 'chain' | 'mark'>): readonly string[] {
   const bits = `0x${mark.toString(16)}`
   const masked = mark === 0xffffffff ? bits : `${bits}/${bits}`
   // As `iptables -S` writes it.

@@ -79,12 +79,16 @@ export function removing(place: Place, key: string, hold: Hold): Member {
   return { requests: [elementsRequest('remove', of, bare, [{ key }], 0)], instead: { ENOENT: nothing } }
 }
 
-/** At the top of the chain. */
-export function accepting({ family, chain, mark }: AcceptRule): Member {
+/** Before the rule with this handle, otherwise at the end. */
+export function accepting(rule: AcceptRule, position: bigint | undefined): Member {
+  const { family, chain, mark } = rule
   const userdata = commentUserdata(acceptComment)
-  const attrs = { table: 'filter', chain, expressions: acceptExpressions(mark), userdata }
-  const about = { op: 'insert', object: `accept rule in ${family} filter ${chain}`, flags: flags.create }
-  return { requests: [request(newRule, { family: families[family] }, attrs, about)] }
+  const attrs = { table: 'filter', chain, expressions: acceptExpressions(mark), position, userdata }
+  const how = flags.create | (position === undefined ? flags.append : 0)
+  const about = { op: 'insert', object: `accept rule in ${family} filter ${chain}`, flags: how }
+  const requests = [request(newRule, { family: families[family] }, attrs, about)]
+  // Somebody took that rule away meanwhile: weft's is put where it belongs once that is noticed.
+  return { requests, ...(position !== undefined && { instead: { ENOENT: () => [accepting(rule, undefined)] } }) }
 }
 
 export function unaccepting({ family, chain }: AcceptRule, handle: bigint): Member {

@@ -87,6 +87,7 @@ export const rule = attrs({
   chain: [2, str],
   handle: [3, be64],
   expressions: [4, list(1, expression)],
+  position: [6, be64], // handle of the rule before which it is put, or after which with NLM_F_APPEND
   userdata: [7, bytes], // as of a table
 })
 

@@ -2,8 +2,9 @@
 import type { AcceptRule, Ruleset, SetShape, TableFamily } from '../kernel/resource.ts'
 import { KernelError } from '../netlink/errors.ts'
 import type { NetlinkSocket } from '../netlink/socket.ts'
-import { acceptedMark } from './accept.ts'
+import { acceptedMark, partOf } from './accept.ts'
 import { toText, type TextElement } from './elements.ts'
+import { contentsOf, list } from './listing.ts'
 import {
   elementFlags,
   families,
@@ -17,6 +18,7 @@ import {
   set as setAttributes,
   tableFlags,
 } from './messages.ts'
+import { isPlaced, type Part } from './placing.ts'
 import { commentInUserdata, digestInComment } from './program.ts'
 
 export interface TableState {
@@ -39,11 +41,23 @@ export interface ForeignFilter {
 interface FoundAccept {
   readonly handle: bigint
   readonly mark: number
+  /** Is it where it belongs? */
+  readonly placed: boolean
+}
+
+/** One of a chain of others. */
+interface FoundRule {
+  readonly handle: bigint
+  readonly part: Part
+  /** Of weft's own. */
+  readonly mark: number | undefined
 }
 
 export class NftReader implements AsyncDisposable {
   protected readonly socket: NetlinkSocket
   readonly #rulesets = new Map<string, Ruleset>()
+  /** Contents of tables as they were right after this process loaded them. */
+  readonly #loaded = new Map<string, string>()
 
   constructor(socket: NetlinkSocket) {
     this.socket = socket
@@ -107,19 +121,28 @@ export class NftReader implements AsyncDisposable {
   }
 
   /** Accept rules of weft in the chain, whatever their bits. None when there is no such chain. */
-  async listAccepts({ family, chain }: Pick<AcceptRule, 'family' | 'chain'>): Promise<readonly FoundAccept[]> {
+  async listAccepts(place: Pick<AcceptRule, 'family' | 'chain'>): Promise<readonly FoundAccept[]> {
+    return acceptsIn(place.chain, await this.listRules(place))
+  }
+
+  /** In their order. None when there is no such chain. */
+  protected async listRules({ family, chain }: Pick<AcceptRule, 'family' | 'chain'>): Promise<readonly FoundRule[]> {
     const header = { family: families[family] }
     const about = { op: 'list', object: `rules of ${family} filter ${chain}` }
     const rules = await absentIsEmpty(this.socket.dump(getRule, header, { table: 'filter', chain }, about))
-    return rules.flatMap(({ attrs }) => {
-      const mark = acceptedMark(attrs)
-      return attrs.handle === undefined || mark === undefined ? [] : [{ handle: attrs.handle, mark }]
-    })
+    return rules.flatMap(({ attrs }) =>
+      attrs.handle === undefined ? [] : [{ handle: attrs.handle, part: partOf(attrs), mark: acceptedMark(attrs) }],
+    )
   }
 
   /** Number of the last change to any table. */
   protected generation(): number {
     return this.socket.requestSync(getGeneration, {}, {}, { op: 'read', object: 'generation' })?.attrs.id ?? 0
+  }
+
+  /** What is there now is what was loaded. */
+  protected async noteLoaded({ family, table }: Ruleset): Promise<void> {
+    this.#loaded.set(table, await this.#contents(family, table))
   }
 
   protected familyOf(table: string): TableFamily {
@@ -153,14 +176,31 @@ export class NftReader implements AsyncDisposable {
     return have !== undefined && same
   }
 
-  /** Without an owner anybody can take rules out of the table; then the numbers differ. */
+  /**
+   * Without an owner anybody can change rules and chains. Another kernel than the one that the program was compiled with
+   * may show them otherwise: they are alike as well when they are as this process found them right after it loaded them.
+   */
   async #isIntact(family: TableFamily, table: string): Promise<boolean> {
     const program = this.#rulesets.get(table)?.program
     if (!program) return true
-    const about = { op: 'list', object: `rules of table ${table}` }
-    const rules = await absentIsEmpty(this.socket.dump(getRule, { family: families[family] }, { table }, about))
-    return rules.length === program.messages.filter(({ type }) => type === getRule.reply).length
+    const contents = await this.#contents(family, table)
+    return contents === contentsOf(program.messages) || contents === this.#loaded.get(table)
   }
+
+  async #contents(family: TableFamily, table: string): Promise<string> {
+    const chains = await list(this.socket, getChain, family)
+    const own = chains.filter(({ attrs }) => getChain.attrs.decode(Buffer.from(attrs, 'base64')).table === table)
+    const rules = await absentIsEmpty(list(this.socket, getRule, family, getRule.attrs.encode({ table })))
+    return contentsOf([...own, ...rules])
+  }
+}
+
+/** Weft's own. */
+export function acceptsIn(chain: string, rules: readonly FoundRule[]): readonly FoundAccept[] {
+  const parts = rules.map(({ part }) => part)
+  return rules.flatMap(({ handle, mark }, index) =>
+    mark === undefined ? [] : [{ handle, mark, placed: isPlaced(chain, parts, index) }],
+  )
 }
 
 /** For a list of what may vanish meanwhile. */

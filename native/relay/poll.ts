@@ -32,8 +32,7 @@ export class Poll {
   }
 
   #start(): Wait {
-    const wait = { epoll: libc.epollCreate(), end: libc.eventfd() }
-    libc.epollAdd(wait.epoll, wait.end)
+    const wait = openWait()
     process.once('exit', this.#stop)
     void this.#run(wait)
     return wait
@@ -48,5 +47,19 @@ export class Poll {
     }
     libc.close(epoll)
     libc.close(end)
+  }
+}
+
+function openWait(): Wait {
+  const epoll = libc.epollCreate()
+  let end: number | undefined
+  try {
+    end = libc.eventfd()
+    libc.epollAdd(epoll, end)
+    return { epoll, end }
+  } catch (error) {
+    if (end !== undefined) libc.close(end)
+    libc.close(epoll)
+    throw error
   }
 }

@@ -65,9 +65,9 @@ export class TcpRelay implements Relay {
         this.#options.onLost(cause)
       } else if (!('errno' in cause) || !acceptLosses.includes(Math.abs(Number(cause.errno)))) throw cause
     })
+    letConnectionsLinger(this.#fd)
     server.listen({ fd: this.#fd, backlog })
     listening = server.listening
-    if (listening) letConnectionsLinger(this.#fd)
     return server
   }
 

@@ -20,8 +20,16 @@ export const bridgePort = attrs({
   unicastFlood: [9, bool8],
   mcastFlood: [27, bool8],
   bcastFlood: [30, bool8],
+  /** One bit for each of 01:80:c2:00:00:00 to 0f: what comes for it is bridged as any other frame. */
+  groupForwardMask: [31, u16],
   neighSuppress: [32, bool8],
   /** No frames between two isolated ports. */
   isolated: [33, bool8],
 })
 export type BridgePort = Infer<typeof bridgePort>
+
+/**
+ * All of the link-local group but pause frames, which the kernel always drops. Without its bit such a frame goes past
+ * all rules of the bridge to the host, as if the host had a place at the other end of the port, and its sender is learned.
+ */
+export const BRIDGED_GROUP = 0xfffd

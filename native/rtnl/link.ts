@@ -1,7 +1,7 @@
 /** Links. Source: include/uapi/linux/if_link.h. Only what weft sets or reads is listed; a new kind is one line here. */
 import { attrs, dispatch, i32, message, str, u32, u8, type Infer } from '../netlink/codec.ts'
 import { macFromBytes, type Mac } from '../value/mac.ts'
-import { bridge, bridgePort } from './bridge.ts'
+import { bridge, bridgePort, type Bridge } from './bridge.ts'
 import { birth, IFF_UP, ifinfomsg } from './ifinfomsg.ts'
 import { ipvlan, type Ipvlan, type IpvlanFlag, type IpvlanMode } from './ipvlan.ts'
 import { macvlan, type Macvlan, type MacvlanMode } from './macvlan.ts'
@@ -68,9 +68,17 @@ export interface LinkInfo {
   /** Present when the other end is in another namespace; the number means something in this one only. */
   readonly peerNetnsId: number | undefined
   /** Only for ports of a bridge. */
-  readonly slave: { readonly isolated: boolean; readonly hairpin: boolean } | undefined
+  readonly slave: Slave | undefined
+  /** Only for bridges; also false where the kernel cannot do it. */
+  readonly mcastSnooping?: boolean
   /** Only for links on top of another one. */
   readonly stacked?: Stacked
+}
+
+export interface Slave {
+  readonly isolated: boolean
+  readonly hairpin: boolean
+  readonly groupForwardMask: number
 }
 
 export type Stacked =
@@ -94,7 +102,14 @@ export function linkInfoOf(header: Infer<typeof ifinfomsg>, attributes: LinkAttr
     group: attributes.group ?? 0,
     peerIndex: attributes.link,
     peerNetnsId: attributes.linkNetnsId,
-    slave: port && { isolated: port.isolated ?? false, hairpin: port.hairpin ?? false },
+    slave: port && {
+      isolated: port.isolated ?? false,
+      hairpin: port.hairpin ?? false,
+      groupForwardMask: port.groupForwardMask ?? 0,
+    },
+    ...(linkinfo?.kind === 'bridge' && {
+      mcastSnooping: (linkinfo.data as Bridge | undefined)?.mcastSnooping ?? false,
+    }),
     ...(stacked && { stacked }),
   }
 }

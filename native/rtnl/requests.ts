@@ -4,8 +4,9 @@ import { request, type Request } from '../netlink/socket.ts'
 import { addressOf, familyOf, lengthOf, type Cidr } from '../value/ip.ts'
 import type { Mac } from '../value/mac.ts'
 import { delAddress, IFA_F_NODAD, newAddress } from './addr.ts'
+import { BRIDGED_GROUP } from './bridge.ts'
 import { IFF_UP } from './ifinfomsg.ts'
-import { delLink, getLink, newLink, setLink, SKIP_STATS } from './link.ts'
+import { delLink, getLink, newLink, setLink, SKIP_STATS, type LinkAttributes } from './link.ts'
 
 /** IFA_PROTO of addresses that weft adds. */
 export const ADDRESS_PROTOCOL = 0x57
@@ -13,6 +14,7 @@ const families = { 4: 2, 6: 10 } as const
 const createOnly = flags.create | flags.excl
 const up = { flags: IFF_UP, change: IFF_UP }
 
+/** Without multicast snooping, see docs/kernel.md. */
 export interface BridgeSpec {
   readonly name: string
   readonly mac?: Mac | undefined
@@ -36,6 +38,7 @@ export interface DummySpec {
 export const dummyKinds = ['dummy', 'ifb'] as const
 export type DummyKind = (typeof dummyKinds)[number]
 
+/** What comes for the link-local group is bridged: `BRIDGED_GROUP`. */
 export interface VethSpec {
   readonly name: string
   readonly mac: Mac
@@ -57,6 +60,9 @@ export interface LinkChange {
   readonly master?: string | undefined
   readonly isolated?: boolean | undefined
   readonly hairpin?: boolean | undefined
+  readonly groupForwardMask?: number | undefined
+  /** Of a bridge; the three before it are of a port. */
+  readonly mcastSnooping?: boolean | undefined
 }
 
 /** Birth, and what cannot be given at birth. */
@@ -69,7 +75,7 @@ export function createBridge({ name, mac, mtu, alias }: BridgeSpec): Creation {
   const about = { op: 'create', object: `bridge ${name}` }
   // Only a *changed* MTU stays when a port with a smaller one joins.
   const other = mtu === defaultMtu ? defaultMtu + 1 : undefined
-  const birth = { ifname: name, address: mac, mtu: other, linkinfo: { kind: 'bridge' } }
+  const birth = { ifname: name, address: mac, mtu: other, linkinfo: manners(false) }
   return [
     request(newLink, up, birth, { ...about, flags: createOnly }),
     request(setLink, {}, { ifname: name, mtu, alias }, about),
@@ -97,24 +103,30 @@ export function createVeth(spec: VethSpec, masterIndex: number): Creation {
   const birth = { ifname, address, mtu, master: masterIndex, linkinfo: { kind: 'veth', data: { peer } } }
   return [
     request(newLink, up, birth, { ...about, flags: createOnly }),
-    request(newLink, {}, { ifname, alias, linkinfo: port(spec) }, about),
+    request(newLink, {}, { ifname, alias, linkinfo: port({ ...spec, groupForwardMask: BRIDGED_GROUP }) }, about),
   ]
 }
 
 export function changeLink(name: string, change: LinkChange, masterIndex: number | undefined): readonly Request[] {
   const about = { op: 'change', object: `link ${name}` }
-  const { mtu, mac: address, alias, isolated, hairpin } = change
+  const { mtu, mac: address, alias, mcastSnooping } = change
   const header = change.up === undefined ? {} : { flags: change.up ? IFF_UP : 0, change: IFF_UP }
   const first = request(setLink, header, { ifname: name, mtu, address, alias, master: masterIndex }, about)
-  if (isolated === undefined && hairpin === undefined) return [first]
-  return [first, request(newLink, {}, { ifname: name, linkinfo: port(change) }, about)]
+  const asPort = port(change)
+  const linkinfo = mcastSnooping === undefined ? asPort : manners(mcastSnooping)
+  return linkinfo ? [first, request(newLink, {}, { ifname: name, linkinfo }, about)] : [first]
 }
 
-function port({ isolated, hairpin }: Pick<LinkChange, 'isolated' | 'hairpin'>): {
-  readonly slaveKind: string
-  readonly slaveData: { readonly isolated: boolean | undefined; readonly hairpin: boolean | undefined }
-} {
-  return { slaveKind: 'bridge', slaveData: { hairpin, isolated } }
+type PortChange = Pick<LinkChange, 'isolated' | 'hairpin' | 'groupForwardMask'>
+
+/** undefined: nothing of it is to be changed. */
+function port({ isolated, hairpin, groupForwardMask }: PortChange): LinkAttributes['linkinfo'] {
+  const slaveData = { hairpin, groupForwardMask, isolated }
+  return Object.values(slaveData).some(value => value !== undefined) ? { slaveKind: 'bridge', slaveData } : undefined
+}
+
+function manners(mcastSnooping: boolean): LinkAttributes['linkinfo'] {
+  return { kind: 'bridge', data: { mcastSnooping } }
 }
 
 export function readLink(name: string): Request {

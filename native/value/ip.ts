@@ -75,6 +75,11 @@ export function isUnspecified(address: Ip): boolean {
   return address === '0.0.0.0' || address === '::'
 }
 
+/** 127.0.0.0/8 and ::1: nobody but the host itself reaches it. */
+export function isLoopback(address: Ip): boolean {
+  return address === '::1' || (familyOf(address) === 4 && address.startsWith('127.'))
+}
+
 /** 4 or 16 bytes in network order. */
 export function ipToBytes(address: Ip): Uint8Array {
   const size = bitsOf[familyOf(address)] / 8

@@ -29,6 +29,16 @@ const refused: readonly { readonly name: string; readonly raw: Record<string, st
     },
     text: /host_ipv4 has no meaning with/,
   },
+  {
+    name: "the host's INPUT rules, where the container's own address is open",
+    raw: { 'weft.publish': 'host-firewall', 'com.docker.network.bridge.gateway_mode_ipv6': 'routed' },
+    text: /publish=host-firewall cannot hold with .*gateway_mode_ipv6=routed/,
+  },
+  {
+    name: "the host's INPUT rules, and interfaces that need not ask them",
+    raw: { 'weft.publish': 'host-firewall', 'com.docker.network.bridge.trusted_host_interfaces': 'eth1' },
+    text: /publish=host-firewall cannot hold with .*trusted_host_interfaces/,
+  },
   { name: 'five announcements', raw: { 'com.docker.network.advertise_addr_nmsgs': '5' }, text: /nmsgs value/ },
   {
     name: 'long prefix',

@@ -84,6 +84,7 @@ test('network: the MTU is set on the bridge and on both ends', () => {
 
 test('endpoint: ports are held before they are served', () => {
   assert.equal(print(bridgeDriver.planEndpoint(network({ 'weft.antispoof': 'false' }), endpoint, facts)), [
+    'element ports_free wv7au62alng42',
     'veth wv7au62alng42 master wbry33hns4h6p handed 02:42:0a:07:00:02',
     'port tcp 0.0.0.0 8080',
     'port tcp :: 8080',
@@ -251,23 +252,39 @@ test('endpoint: with trusted interfaces its published ports are open by its addr
   const plan = print(bridgeDriver.planEndpoint(trusting, twice, facts))
   assert.equal(
     plan.filter(line => line.includes(' direct')),
-    [
-      'element direct4 10.7.0.2 . tcp . 80',
-      'element direct4 10.7.0.2 . udp . 53',
-      'element direct6 fd00:7::2 . tcp . 80',
-      'element direct6 fd00:7::2 . udp . 53',
-    ],
+    ['element direct4 10.7.0.2 . tcp . 80', 'element direct6 fd00:7::2 . tcp . 80'],
   )
+})
+
+test('endpoint: a port is open by its own address in the family of its host address, on loopback by none', () => {
+  const trusting = network({ 'com.docker.network.bridge.trusted_host_interfaces': 'eth1' })
+  const opened = (some: ReturnType<typeof network>, change: object, more: object = {}): readonly string[] =>
+    print(bridgeDriver.planEndpoint(some, { ...endpoint, ...change }, { ...facts, ...more })).filter(line =>
+      line.includes(' direct'),
+    )
+  const on = (hostAddress: string): object => ({ ports: [{ ...web, hostAddress: hostAddress as Ip }] })
+  assert.equal(opened(trusting, on('192.0.2.11')), ['element direct4 10.7.0.2 . tcp . 80'])
+  assert.equal(opened(trusting, on('127.0.0.1')), [])
+  assert.equal(opened(trusting, on('::1')), [])
+  assert.equal(opened(network(), on('127.0.0.1'), { directRouting: true }), [])
+  const routed = network({ 'com.docker.network.bridge.gateway_mode_ipv6': 'routed' })
+  const direct = [{ protocol: 'tcp', port: 80 }]
+  assert.equal(opened(routed, { ports: [], direct }), ['element direct6 fd00:7::2 . tcp . 80'])
+  assert.equal(opened(routed, { ports: [], direct: [{ ...direct[0], family: 4 }] }), [])
+  const asked = network({ 'weft.publish': 'host-firewall' })
+  assert.equal(opened(asked, on('192.0.2.11'), { directRouting: true }), [], 'INPUT rules would not be asked')
 })
 
 test('endpoint: the other family of the host, and ::1, are relayed', () => {
   const only4 = { ...endpoint, addresses: ['10.7.0.2/24'] as Cidr[] }
   const lines = print(bridgeDriver.planEndpoint(network({}, { subnets: [v4] }), only4, facts))
-  assert.ok(lines.includes('port tcp :: 8080 relayed to 10.7.0.2 80'))
+  const relay = lines.indexOf('port tcp :: 8080 relayed to 10.7.0.2 80')
+  // Internal networks are kept from it before it serves.
+  assert.is(lines[relay - 1], 'element relayed6any tcp . 8080')
   assert.not.ok(lines.some(line => line.includes('pub6')))
   const named = { ...endpoint, ports: [{ ...web, hostAddress: '::1' as Ip }] }
   const loop = print(bridgeDriver.planEndpoint(network(), named, facts)).filter(line =>
-    /^(port |element pub)/.test(line),
+    /^(port |element (pub|relayed))/.test(line),
   )
   assert.equal(loop, ['port tcp ::1 8080 relayed to fd00:7::2 80'])
 })
@@ -292,6 +309,7 @@ test('host: forwarding is guarded before it is switched on, and other firewalls 
     'ruleset weft',
     'ruleset weft_ports',
     'element uplinks br0',
+    'element switched br0 . br0',
     'element guarded ipv4',
     'element guarded ipv6',
     'sysctl net/ipv4/ip_forward = 1',

@@ -18,6 +18,12 @@ function element(set: string, key: string, value?: string): Element {
   return { type: 'element', table: tableName, set, key, ...(value !== undefined && { value }) }
 }
 
+/** Handle of the first rule of the chain. */
+function firstOf(net: Scratch, chain: string): string {
+  const [, handle = ''] = /\n\t\t.* # handle (\d+)\n/.exec(net.run(`nft -a list chain inet weft ${chain}`)) ?? []
+  return handle
+}
+
 /** Without what weft adds to the tables itself. */
 function listing(net: Scratch): string {
   return net.run('nft list ruleset').replace(/ # progname.*|\n\tcomment .*/g, '')
@@ -53,8 +59,21 @@ test('guest rules: an owner is wanted, refused, and done without', async () => {
   assert.is((await nft.readTable(routed))?.digest, undefined)
   await nft.commit([{ op: 'replace', ruleset: routed, elements: [] }])
   assert.is((await nft.readTable(routed))?.digest, routed.digest)
+  net.run('nft', `insert rule inet weft to_br accept; delete rule inet weft to_br handle ${firstOf(net, 'to_br')}`)
+  assert.is((await nft.readTable(routed))?.digest, undefined)
   net.run('nft flush ruleset')
   assert.is(await nft.readTable(routed), undefined)
+})
+
+test('guest rules: this kernel shows the rules as the one does that they were compiled with', async () => {
+  using net = scratch()
+  await using first = net.nft()
+  await first.commit(rulesets.map(ruleset => ({ op: 'replace', ruleset, elements: [] })))
+  await using second = net.nft()
+  for (const ruleset of rulesets) {
+    second.learn(ruleset)
+    assert.is((await second.readTable(ruleset))?.digest, ruleset.digest, ruleset.table)
+  }
 })
 
 test('guest rules: elements are added, removed and kept when the rules are replaced', async () => {

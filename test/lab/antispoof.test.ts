@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseIp } from '../../native/value/ip.ts'
 import { parseMac } from '../../native/value/mac.ts'
-import { arrivals, frames, sendsBy, type Station } from '../support/matrix-frames.ts'
+import { arrivals, frames, groupFrames, sendsBy, untold, type Station } from '../support/matrix-frames.ts'
 import { Ground } from '../support/matrix-ground.ts'
 import { engines, shared } from '../support/scene.ts'
 
@@ -51,6 +51,17 @@ for (const engine of engines('28.5')) {
         await run('closed', 'evil', 'victim', 'third')()
       }
       await server.sh('for t in iptables ip6tables; do echo 1 >/proc/sys/net/bridge/bridge-nf-call-$t; done')
+      for (const from of ['evil', 'router', 'freely']) {
+        const [own, other] = await Promise.all([from, 'third'].map(one => station(ground, one)))
+        assert.ok(own && other)
+        const { group, everybody } = groupFrames(own, other)
+        const [start, around] = [ground.spot(from).netns, ground.spot(from === 'freely' ? 'witness' : 'victim').netns]
+        const host = await arrivals(start, ground.spot('host').netns, group, everybody, { heard: true })
+        assert.equal([...host].sort(), [...everybody.keys()], `${from} to the host`)
+        assert.equal([...(await arrivals(start, around, group, everybody))].sort(), [...everybody.keys()], from)
+      }
+      assert.not.match(await server.run('bridge fdb show'), untold)
+      assert.is(await server.sh('cd /proc/sys/net/ipv6/conf; for i in wv*; do cat $i/accept_ra; done | sort -u'), '0')
       const evil = await station(ground, 'evil')
       await ground.holds(
         'true addresses',

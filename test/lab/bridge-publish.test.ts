@@ -1,7 +1,7 @@
 /** Published ports of weft-bridge: every form of -p, and whom the container sees. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { inside, type Host } from '../support/lab.ts'
+import { eventually, inside, type Host } from '../support/lab.ts'
 import { closed, netOf, seenBy, sees, type Target } from '../support/reach.ts'
 import { engines, rows, shared } from '../support/scene.ts'
 
@@ -120,6 +120,33 @@ for (const engine of engines()) {
         assert.is(await seenBy(client, server.ip4, { port: hostPort }), client.ip4)
       }
       assert.match(await inside(server, 'www').run('ss -Hltn'), ':80 ')
+    }))
+
+  test(`publish, engine ${engine}: many of the engine's own in a row are passed over, and what a server left behind`, () =>
+    scene.play(async ({ server, client }) => {
+      await server.docker('network create -d weft-bridge --subnet 10.30.0.0/24 web')
+      const numbers = Array.from({ length: 14 }, (_, i) => i)
+      const flags = numbers.flatMap(i => ['-p', String(100 + i), '-p', `${9000 + i}:${200 + i}/udp`])
+      await server.docker(['run', '-d', '--name', 'own', ...flags, 'probe'])
+      for (const publish of ['80', '9000-9030:80/udp']) {
+        await server.docker(`run -d --name www --network web -p ${publish} probe`)
+        const [{ hostPort } = { hostPort: 0 }] = await portsOf(server)
+        const protocol = publish === '80' ? 'tcp' : 'udp'
+        assert.is(await seenBy(client, server.ip4, { port: hostPort, protocol }), client.ip4)
+        await server.docker('rm -f www')
+      }
+      // A server that was first to close, and has ended: an ordinary one could listen at once.
+      await server.sh(
+        'socat TCP-LISTEN:8090,reuseaddr SYSTEM:"echo bye" & sleep 1; socat -u TCP:127.0.0.1:8090 -; wait',
+      )
+      assert.match(await server.sh('ss -Htan state time-wait'), ':8090')
+      await server.docker('run -d --name www --network web -p 8090:80 probe')
+      assert.is(await seenBy(client, server.ip4, { port: 8090 }), client.ip4)
+      const listens = await server.start('socat', ['socat', 'TCP-LISTEN:8091,reuseport,fork', 'SYSTEM:echo hello'])
+      await eventually('socat listens', () => server.run(['ss', '-Hltn', 'sport = :8091']))
+      const late = await server.docker('run -d --network web -p 8091:80 probe', { fails: true })
+      assert.match(late, '8091 failed: port is already allocated')
+      await listens.stop()
     }))
 
   test(`publish, engine ${engine}: the lab ends`, () => scene.end())

@@ -140,6 +140,8 @@ for (const engine of engines('20.10')) {
         ['echo 0 >/proc/sys/net/ipv4/conf/lan0/route_localnet', 'net/ipv4/conf/lan0/route_localnet'],
         [`ip link set ${await firstPort(server)} nomaster`, 'master lan0'],
         [`ip link set ${await firstPort(server)} down`, 'master lan0'],
+        [`ip link set ${await firstPort(server)} type bridge_slave group_fwd_mask 0`, 'master lan0'],
+        ['ip link set lan0 type bridge mcast_snooping 1', 'bridge lan0'],
         ['ip link set lan0 mtu 1280', 'bridge lan0'],
         ['ip link set lan0 address 02:00:00:00:00:99', 'bridge lan0'],
       ]

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { difference, serve, type Host } from '../support/lab.ts'
 import { closed, netOf, pings, pingsNot, seenBy, sees, type Target } from '../support/reach.ts'
-import { engines, forwarding6, rows, shared, together, type Rows } from '../support/scene.ts'
+import { agrees, engines, forwarding6, rows, shared, together, type Rows } from '../support/scene.ts'
 
 /** Settings of the host that are not weft's. The first is the engine's own. */
 const conditions: Readonly<Record<string, string>> = {
@@ -39,7 +39,7 @@ for (const engine of engines()) {
       for (const pool of ['fd00:30::/64', 'fd00:40::/64']) {
         await client.run(['ip', 'route', 'replace', pool, 'via', server.ip6])
       }
-      const { one, two, hidden, theirs, theirDocker } = place
+      const { one, two, hidden, theirs, inner, theirDocker } = place
       const udp: Target = { protocol: 'udp' }
       const shut: Rows = {
         'one to two': () => closed(one, '10.31.0.9'),
@@ -58,6 +58,9 @@ for (const engine of engines()) {
         'hidden to one': () => closed(hidden, '10.30.0.9'),
         'hidden out': () => pingsNot(hidden, client.ip4),
         'hidden to what one publishes': () => closed(hidden, '10.32.0.1', { port: 8080 }),
+        'hidden to what is relayed': () => closed(hidden, 'fd00:32::1', { port: 8083 }),
+        "the engine's internal one to what one publishes": () => closed(inner, '10.41.0.1', { port: 8080 }),
+        "the engine's internal one to an unprotected one": () => closed(inner, '10.33.0.9'),
         'the LAN to one': () => closed(client, '10.30.0.9'),
         'the LAN to one, udp': () => closed(client, '10.30.0.9', udp),
         'the LAN to one, v6': () => closed(client, 'fd00:30::9'),
@@ -75,6 +78,8 @@ for (const engine of engines()) {
         'published by one, v6': sees(client, server.ip6, client.ip6, { port: 8080 }),
         'published by one, for two': sees(two, server.ip4, '10.31.0.9', { port: 8080 }),
         "published by one, for the engine's own": () => seenBy(theirs, server.ip4, { port: 8080 }),
+        'relayed from IPv6': sees(client, server.ip6, '10.33.0.1', { port: 8083 }),
+        "unprotected, for the engine's own": () => seenBy(theirs, '10.33.0.9'),
         "published by the engine's own, for one": () => seenBy(one, server.ip4, { port: 8085 }),
         "the engine's own to its neighbour": sees(theirs, '10.40.0.10', '10.40.0.9'),
         "the engine's own out": () => pings(theirs, client.ip4),
@@ -84,6 +89,20 @@ for (const engine of engines()) {
         await together(name, shut)
         await rows(open, name)
       }
+
+      // Before the engine's chain comes to its end, wherever that is.
+      await server.sh(`iptables -I DOCKER-USER 2 -s ${client.ip4} -j DROP`)
+      await agrees(server)
+      for (const script of ['drop', 'accept']) {
+        await server.sh(`${words}\n${script}`)
+        await together("a client that the host's administrator shuts out", {
+          'published by one': () => closed(client, server.ip4, { port: 8080 }),
+          "published by the engine's own": () => closed(client, server.ip4, { port: 8085 }),
+          'published by one, for two': sees(two, server.ip4, '10.31.0.9', { port: 8080 }),
+          'published by one, v6': sees(client, server.ip6, client.ip6, { port: 8080 }),
+        })
+      }
+      await server.sh(`iptables -D DOCKER-USER -s ${client.ip4} -j DROP`)
       await server.sh(`${words}\ndrop; bridges 1; ip6tables -P FORWARD ${policy}`)
     }))
 
@@ -120,29 +139,36 @@ for (const engine of engines()) {
 
 test.run()
 
-/** Containers on two networks of weft, on an internal one, and on two of the engine's own. */
+const mode = 'com.docker.network.bridge.gateway_mode_ipv4'
+
+/** Containers on two networks of weft, on an internal one and an unprotected one, and on three of the engine's own. */
 async function town(server: Host) {
   const network = (n: number): string => `--subnet 10.${n}.0.0/24 --ipv6 --subnet fd00:${n}::/64`
   await server.docker(`network create -d weft-bridge ${network(30)} one`)
   await server.docker(`network create -d weft-bridge ${network(31)} two`)
   await server.docker(`network create -d weft-bridge --internal ${network(32)} hidden`)
+  await server.docker(`network create -d weft-bridge --subnet 10.33.0.0/24 -o ${mode}=nat-unprotected bare`)
   await server.docker(`network create -d bridge ${network(40)} theirs`)
+  await server.docker('network create -d bridge --internal --subnet 10.41.0.0/24 inner')
   const run = async (name: string, flags: string): Promise<Awaited<ReturnType<typeof netOf>>> => {
     await server.docker(`run -d --name ${name} ${flags} probe`)
     return netOf(server, name)
   }
   const at = (n: number, last: number): string => `--ip 10.${n}.0.${last} --ip6 fd00:${n}::${last}`
-  const [one, two, hidden, theirs] = await Promise.all([
+  const [one, two, hidden, theirs, inner] = await Promise.all([
     run('one', `--network one ${at(30, 9)} -p 8080:80`),
     run('two', `--network two ${at(31, 9)} -p 127.0.0.1:8082:80`),
     run('hidden', `--network hidden ${at(32, 9)}`),
     run('theirs', `--network theirs ${at(40, 9)} -p 8085:80`),
+    run('inner', '--network inner'),
+    run('bare', '--network bare --ip 10.33.0.9 -p [::]:8083:80'),
     run('one-b', `--network one ${at(30, 10)}`),
     run('hidden-b', `--network hidden ${at(32, 10)}`),
     run('theirs-b', `--network theirs ${at(40, 10)}`),
     run('docker', ''),
   ])
-  return { one, two, hidden, theirs, theirDocker: await server.addressOf('docker', 'bridge') }
+  await inner.run('ip route replace default via 10.41.0.1')
+  return { one, two, hidden, theirs, inner, theirDocker: await server.addressOf('docker', 'bridge') }
 }
 
 function gatewayOf(network: string): readonly string[] {

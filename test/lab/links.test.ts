@@ -1,8 +1,13 @@
 /** Many links: removal in groups, and what the kernel and the event loop make of it. */
+import { execFileSync } from 'node:child_process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { readConfig } from '../../daemon/config.ts'
+import { openKernel } from '../../daemon/kernel.ts'
+import { createLog } from '../../daemon/log.ts'
+import type { IfName, Veth } from '../../native/kernel/resource.ts'
 import { KernelError } from '../../native/netlink/errors.ts'
-import { enterOwnNetns, lagDuring, place, vethSpec } from '../support/netlink.ts'
+import { enterOwnNetns, lagDuring, macOf, place, vethSpec } from '../support/netlink.ts'
 
 enterOwnNetns(import.meta.filename)
 
@@ -57,6 +62,24 @@ test('remove: the same name is made again as soon as it is free', async () => {
   assert.is(net.rtnl.indexOf('wv1'), undefined)
 })
 
+test('remove: a link of a name that a user once chose stays when others made it', async () => {
+  // In the namespace of this file.
+  const start = readConfig({ argv: [], env: {}, readFile: () => undefined })
+  assert.ok(start.do === 'run')
+  const log = createLog({ logLevel: 'error', logFormat: 'json' })
+  await using host = await openKernel({ config: start.config, log, point() {}, onLost() {} })
+  await host.rtnl.createBridge({ name: 'wb0', alias: 'weft test' })
+  await host.rtnl.createVeth(vethSpec(1, { name: 'web7' }))
+  execFileSync('ip', ['link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1'])
+  assert.equal([...(await host.links())].sort(), ['wb0', 'web7'])
+  for (const name of ['web7', 'up0']) {
+    await host.kernel.apply([{ op: 'remove', have: pairOf(name) }])
+  }
+  await host.kernel.idle()
+  assert.equal([...(await host.links())], ['wb0'])
+  assert.is.not(host.rtnl.indexOf('up0'), undefined)
+})
+
 test('a thousand links on one bridge: made, listed, removed', async () => {
   await using net = place()
   await net.rtnl.createBridge({ name: 'wb0', alias: 'weft test' })
@@ -99,3 +122,8 @@ test('bridge: its limit of ports is an error of its own', async () => {
 })
 
 test.run()
+
+function pairOf(name: string): Veth {
+  const common = { type: 'veth', mac: macOf(1), master: 'wb0' as IfName, isolated: false, handed: true } as const
+  return { ...common, name: name as IfName, peer: { name: '' as IfName, mac: macOf(2) }, alias: 'weft test' }
+}

@@ -67,7 +67,7 @@ test('veth: born on its bridge, with its other end and its manners as a port', a
     (await net.rtnl.links()).find(({ name }) => name === 'wv1'),
   )
   assert.is(own?.peerIndex, other?.index)
-  assert.equal(own?.slave, { isolated: true, hairpin: true })
+  assert.equal(own?.slave, { isolated: true, hairpin: true, groupForwardMask: 0xfffd })
 })
 
 test('veth: an end that was handed away is known by its namespace', async () => {
@@ -145,8 +145,12 @@ test('change: only what is named', async () => {
   const before = await linkOf(net, 'wv1')
   assert.ok(before)
   await net.rtnl.change('wv1', { isolated: true })
-  assert.equal(await linkOf(net, 'wv1'), { ...before, slave: { isolated: true, hairpin: true } })
-  await net.rtnl.change('wv1', { master: 'wb1', hairpin: true, mac: macOf(7), mtu: 1300, up: false, alias: 'weft b' })
+  assert.equal(await linkOf(net, 'wv1'), {
+    ...before,
+    slave: { isolated: true, hairpin: true, groupForwardMask: 0xfffd },
+  })
+  const port = { master: 'wb1', hairpin: true, groupForwardMask: 0xfff8 }
+  await net.rtnl.change('wv1', { ...port, mac: macOf(7), mtu: 1300, up: false, alias: 'weft b' })
   const after = await linkOf(net, 'wv1')
   assert.equal(after, {
     ...before,
@@ -155,7 +159,7 @@ test('change: only what is named', async () => {
     mtu: 1300,
     up: false,
     alias: 'weft b',
-    slave: { isolated: false, hairpin: true },
+    slave: { isolated: false, hairpin: true, groupForwardMask: 0xfff8 },
   })
 })
 

@@ -2,16 +2,16 @@
 import { execFileSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { listeners } from '../../native/diag/listeners.ts'
+import { boundSockets } from '../../native/diag/sockets.ts'
 import { receive } from '../../native/ffi/libc.ts'
-import { closeHeldPort, holdPort, portOf } from '../../native/ffi/ports.ts'
+import { closeHeldPort, holdPort, openServedPort, portOf } from '../../native/ffi/ports.ts'
 import { HeldPorts } from '../../native/kernel/ports.ts'
-import type { HeldPort, Protocol } from '../../native/kernel/resource.ts'
-import { KernelError } from '../../native/netlink/errors.ts'
 import type { Ip } from '../../native/value/ip.ts'
+import { bound, listen, port, refusal, refusedBy } from '../support/held-ports.ts'
 import { enterOwnNetns } from '../support/netlink.ts'
 
 enterOwnNetns(import.meta.filename)
@@ -23,41 +23,6 @@ const addresses = ['127.0.0.1', '0.0.0.0', '::1', '::'] as const
 const overlapping = addresses.flatMap(one =>
   addresses.filter(other => other.includes(':') === one.includes(':')).map(other => [one, other] as const),
 )
-
-function port(protocol: Protocol, address: string, number: number, relayed = false): HeldPort {
-  const relay = { address: '127.0.0.1' as Ip, port: 9 }
-  return { type: 'port', protocol, address: address as Ip, port: number, ...(relayed && { relay }) }
-}
-
-/** Another program's listener, as most of them are: with SO_REUSEADDR. Throws what the kernel says. */
-async function listen(
-  { protocol, address, port: number }: { readonly protocol: 'tcp' | 'udp'; readonly address: string; port: number },
-  { reusePort = false } = {},
-): Promise<() => void> {
-  if (protocol === 'tcp') {
-    const server = createServer().listen({ port: number, host: address, ipv6Only: true, reusePort })
-    await once(server, 'listening')
-    return () => server.close()
-  }
-  const family = address.includes(':') ? ({ type: 'udp6', ipv6Only: true } as const) : ({ type: 'udp4' } as const)
-  // The two exclude each other in Node.
-  const socket = createSocket({ ...family, ...(reusePort ? { reusePort } : { reuseAddr: true }) })
-  socket.bind(number, address)
-  await once(socket, 'listening')
-  return () => {
-    socket.close()
-  }
-}
-
-async function refusal(work: Promise<() => void>): Promise<string> {
-  try {
-    const end = await work
-    end()
-    return 'none'
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? String(error)
-  }
-}
 
 test('ports: while one is held, a listener with SO_REUSEADDR is refused; afterwards it is not', async () => {
   for (const protocol of protocols) {
@@ -84,18 +49,43 @@ test('ports: one that somebody listens on cannot be held', async () => {
   assert.throws(() => holdPort({ protocol: 'tcp', address: '192.0.2.77' as Ip, port: 80 }), /EADDRNOTAVAIL/)
 })
 
-test('ports: a program of the same user with SO_REUSEPORT is the one that gets in', async () => {
+test('ports: a program of the same user with SO_REUSEPORT is refused, unless the port is for a relay', async () => {
   for (const protocol of protocols) {
-    const held = holdPort({ protocol, address: '127.0.0.1' as Ip, port: 4711 })
-    const wanted = { protocol, address: '127.0.0.1', port: 4711 }
-    assert.is(await refusal(listen(wanted, { reusePort: true })), 'none')
-    closeHeldPort(held)
+    for (const [address, theirs] of overlapping) {
+      const wanted = { protocol, address: address as Ip, port: 4711 }
+      const their = { protocol, address: theirs, port: 4711 }
+      const held = holdPort(wanted)
+      assert.is(
+        await refusal(listen(their, { reusePort: true })),
+        'EADDRINUSE',
+        `${protocol} ${theirs} beside ${address}`,
+      )
+      closeHeldPort(held)
+      const served = openServedPort(wanted)
+      assert.is(await refusal(listen(their, { reusePort: true })), 'none')
+      closeHeldPort(served)
+    }
+  }
+})
+
+test('ports: one on which a program of the same user listens with SO_REUSEPORT cannot be held, nor served', async () => {
+  for (const protocol of protocols) {
+    for (const [address, theirs] of overlapping) {
+      const wanted = { protocol, address: address as Ip, port: 4711 }
+      const end = await listen({ protocol, address: theirs, port: 4711 }, { reusePort: true })
+      for (const open of [holdPort, openServedPort]) {
+        assert.throws(() => open(wanted), /EADDRINUSE/, `${protocol} ${address} beside ${theirs}`)
+      }
+      end()
+      closeHeldPort(holdPort(wanted))
+    }
   }
 })
 
 test('ports: both families have their own; TCP refuses and does not count as listening', async () => {
   const both = ['0.0.0.0', '::'].map(address => holdPort({ protocol: 'tcp', address: address as Ip, port: 4711 }))
-  assert.equal(await listeners(), [])
+  const there = await boundSockets('tcp', 4711)
+  assert.not(there.some(({ state }) => state === 'listening'))
   const error = await new Promise(resolve => connect(4711, '127.0.0.1').once('error', resolve))
   assert.match(String(error), /ECONNREFUSED/)
   both.forEach(closeHeldPort)
@@ -103,8 +93,7 @@ test('ports: both families have their own; TCP refuses and does not count as lis
 
 test('ports: UDP drops what arrives', async () => {
   const held = holdPort({ protocol: 'udp', address: '127.0.0.1' as Ip, port: 4711 })
-  const [listener] = await listeners()
-  assert.equal(listener, { protocol: 'udp', address: '127.0.0.1', port: 4711, v6Only: false })
+  assert.equal(await boundSockets('udp', 4711), [bound('127.0.0.1', { state: 'other' })])
   const sender = createSocket('udp4')
   await new Promise(resolve => {
     sender.send('hello', 4711, '127.0.0.1', resolve)
@@ -112,6 +101,51 @@ test('ports: UDP drops what arrives', async () => {
   sender.close()
   assert.is(receive(held, new Uint8Array(10)), undefined)
   closeHeldPort(held)
+})
+
+test('sockets: those with a number in the range, of both families, as others would be refused by them', async () => {
+  const ends = [
+    await listen({ protocol: 'tcp', address: '127.0.0.1', port: 4711 }),
+    await listen({ protocol: 'tcp', address: '::', port: 4711 }),
+    await listen({ protocol: 'tcp', address: '127.0.0.1', port: 4712 }),
+  ]
+  assert.equal(await boundSockets('tcp', 4711), [bound('127.0.0.1'), bound('::', { v6Only: true })])
+  assert.is((await boundSockets('tcp', 4711, 4712)).length, 3)
+  assert.equal(await boundSockets('tcp', 4713, 65_535), [])
+  for (const end of ends) end()
+  const dual = createServer(socket => socket.resume().end()).listen(4719, '::')
+  await once(dual, 'listening')
+  const client = connect({ port: 4719, host: '127.0.0.1', allowHalfOpen: true })
+  await once(client.resume(), 'end')
+  const all = await boundSockets('tcp', 4719)
+  assert.equal(all.map(({ address, v6Only }) => [address, v6Only]).sort(), [
+    ['127.0.0.1', false],
+    ['::', false],
+  ])
+  client.destroy()
+  dual.close()
+})
+
+test('held ports: a relay that cannot be started leaves its port free', async () => {
+  const ports = new HeldPorts()
+  const wanted = port('udp', '::1', 4750, true)
+  const full: number[] = []
+  try {
+    for (;;) full.push(openSync('/dev/null', 'r'))
+  } catch {
+    // No descriptor is left. One for the socket; none for what waits at it.
+    closeSync(full.pop() ?? -1)
+  }
+  try {
+    assert.is(refusedBy(ports, wanted).errno, 'EMFILE')
+    closeSync(full.pop() ?? -1)
+    assert.is(refusedBy(ports, wanted).errno, 'EMFILE', 'one for the socket, one for the first of what waits at it')
+  } finally {
+    full.forEach(closeSync)
+  }
+  assert.equal(await boundSockets('udp', wanted.port), [])
+  ports.hold(wanted)
+  ports.releaseAll()
 })
 
 test('held ports: two that overlap exclude each other, though the kernel would let them in', () => {
@@ -202,15 +236,5 @@ test('held ports: ten thousand, and none is left', async () => {
   ports.releaseAll()
   assert.is(await refusal(listen({ protocol: 'tcp', address: '127.0.0.1', port: 19_999 })), 'none')
 })
-
-function refusedBy(ports: HeldPorts, wanted: HeldPort): KernelError {
-  try {
-    ports.hold(wanted)
-  } catch (error) {
-    if (error instanceof KernelError) return error
-    throw error
-  }
-  throw new Error('it was held')
-}
 
 test.run()

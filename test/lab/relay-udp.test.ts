@@ -30,7 +30,7 @@ test('relay: UDP from one family to the other; the answer comes from the address
       server.send(`${from.address} ${data.toString()}`, from.port, from.address)
     })
     const want = relay('udp', bound, container[family])
-    town.ports.hold(want)
+    await town.ports.take(want)
     const local = asked === '::1' || asked === '127.0.0.1'
     const any = (family === 4 ? '::' : '0.0.0.0') as Ip
     const client = udpSocket(local ? here(town) : town.neighbour, any, 0)
@@ -47,7 +47,7 @@ test('relay: UDP from one family to the other; the answer comes from the address
 test('relay: a refused datagram ends the session of its sender only', async () => {
   await using town = stage()
   const want = relay('udp', '::1', container[4])
-  town.ports.hold(want)
+  await town.ports.take(want)
   const [first, second] = [udpSocket(here(town), '::' as Ip, 0), udpSocket(here(town), '::' as Ip, 0)] as const
   const endFirst = echoDatagrams(town, container[4])
   assert.is((await askUdp(first, 'one', port, '::1'))[0], 'one')
@@ -77,8 +77,8 @@ test('relay: five hundred of both protocols serve, and nothing is left of them',
   const before = open()
   const numbers = Array.from({ length: 250 }, (_, i) => 20_000 + i)
   for (const number of numbers) {
-    town.ports.hold(relay('tcp', '::1', container[4], number))
-    town.ports.hold(relay('udp', '::1', container[4], number))
+    await town.ports.take(relay('tcp', '::1', container[4], number))
+    await town.ports.take(relay('udp', '::1', container[4], number))
   }
   const client = udpSocket(here(town), '::' as Ip, 0)
   for (const number of numbers) {

@@ -32,7 +32,7 @@ enterOwnNetns(import.meta.filename)
 
 /** It listens a moment after it is held. */
 async function served(town: Stage, want: HeldPort, asked: string): Promise<void> {
-  town.ports.hold(want)
+  await town.ports.take(want)
   await eventually(`the relay on ${want.address} listens`, async () => (await askTcp(asked, want.port, 'x')) !== '')
 }
 
@@ -109,7 +109,7 @@ test('relay: a reset of one end is a reset for the other', async () => {
       else socket.write(data)
     })
   })
-  town.ports.hold(relay('tcp', '::1', container[4]))
+  await town.ports.take(relay('tcp', '::1', container[4]))
   const client = await eventually('the relay listens', () => greeted('hello'))
   client.resetAndDestroy()
   await eventually('the container hears of it', () => failures.includes('ECONNRESET'))
@@ -142,7 +142,7 @@ test('relay: connections in TIME_WAIT do not keep the port from others after its
   // Who closes first waits: the container, and so the relay.
   const server = tcpServer(town.container, container[4] as Ip, 80, socket => socket.resume().end('bye'))
   const want = relay('tcp', '::1', container[4])
-  town.ports.hold(want)
+  await town.ports.take(want)
   await eventually('the relay listens', async () => (await readAll(connect(port, '::1'))) === 'bye')
   const waiting = (): string => run(`ss -Htan state time-wait sport = :${port}`)
   await eventually('the connection lingers', () => waiting().includes(String(port)))
@@ -161,7 +161,7 @@ test('relay: while it listens no other program gets the port', async () => {
   await served(town, relay('tcp', '::', container[4]), '::1')
   for (const address of ['::', '::1']) assert.is(await listening(address), 'EADDRINUSE')
 
-  town.ports.hold(relay('udp', '::', container[4]))
+  await town.ports.take(relay('udp', '::', container[4]))
   for (const address of ['::', '::1']) {
     const other = createSocket({ type: 'udp6', ipv6Only: true, reuseAddr: true }).bind(port, address)
     const outcome = await Promise.race([once(other, 'listening').then(() => 'bound'), once(other, 'error')])
@@ -177,11 +177,11 @@ test('relay: another target is taken without letting the port go, and none at al
   )
   for (const family of [4, 6, 4] as const) {
     const want = relay('tcp', '::1', container[family])
-    town.ports.hold(want)
+    await town.ports.take(want)
     assert.equal(town.ports.list(), [want])
     await eventually('the new target answers', async () => (await readAll(connect(port, '::1'))) === `IPv${family}`)
   }
-  town.ports.hold({ type: 'port', protocol: 'tcp', address: '::1' as Ip, port })
+  await town.ports.take({ type: 'port', protocol: 'tcp', address: '::1' as Ip, port })
   assert.match(await readAll(connect(port, '::1')).catch(String), /ECONNREFUSED/)
   assert.is(await listening('::1'), 'EADDRINUSE')
   for (const server of servers) server.close()
@@ -190,12 +190,12 @@ test('relay: another target is taken without letting the port go, and none at al
 test('relay: one that cannot be listened on is not there any more', async () => {
   await using town = stage()
   const other = tcpServer(here(town), '::1' as Ip, 4711, socket => socket.resume().end())
-  town.ports.hold(relay('tcp', '::1', container[4]))
+  await town.ports.take(relay('tcp', '::1', container[4]))
   // A socket that is connected cannot listen.
   libc.connect(descriptorOf(port), socketAddress('::1' as Ip, 4711))
   await eventually('it is given up', () => town.ports.list().length === 0)
   other.close()
-  town.ports.hold(relay('tcp', '::1', container[4]))
+  await town.ports.take(relay('tcp', '::1', container[4]))
   assert.is(await listening('::1'), 'EADDRINUSE')
 })
 

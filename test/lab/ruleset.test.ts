@@ -1,5 +1,5 @@
 /**
- * The bridge driver's rules with real packets: a host with four networks of weft, a bridge of somebody else, and two
+ * The bridge driver's rules with real packets: a host with four networks of weft, bridges of somebody else, and two
  * links to the outside. Every probe tells which source address the server saw, or that nothing came through.
  */
 import { execFile } from 'node:child_process'
@@ -27,6 +27,9 @@ const bridges = {
   wbi: { net: 20, containers: ['i2', 'i3'] },
   wbo: { net: 21, containers: ['o2', 'o3'] },
   other0: { net: 30, containers: ['f2'] },
+  other1: { net: 31, containers: ['n2'] },
+  up0: { net: 32, containers: ['u2', 'u3'] },
+  up1: { net: 33, containers: ['w2'] },
 } as const
 const ours = ['wba', 'wbb', 'wbi', 'wbo'] as const
 
@@ -49,7 +52,10 @@ function elements(): readonly Element[] {
     element('pub4', '127.0.0.1 . tcp . 8083', '172.18.0.2 . 80'),
     element('pub4any', 'tcp . 8082', '172.21.0.2 . 80'),
     // As a bridge that was there before, and carries the host's own traffic.
-    element('uplinks', 'wbb'),
+    ...['wbb', 'up0', 'up1'].flatMap(name => [element('uplinks', name), element('switched', `${name} . ${name}`)]),
+    element('open', 'ipv4 . wbo'),
+    element('relayed4any', 'tcp . 80'),
+    element('relayed6', 'fd00:20::1 . tcp . 80'),
     element('guarded', 'ipv4'),
     element('guarded', 'ipv6'),
   ]
@@ -167,10 +173,13 @@ function build(town: Town, { bridgeCalls, policy }: Surroundings): void {
     writeSysctl('net.bridge.bridge-nf-call-iptables', bridgeCalls)
     writeSysctl('net.bridge.bridge-nf-call-ip6tables', bridgeCalls)
   })
-  // Another program's firewall, as an engine leaves it: closed but for its own bridge, one port published.
+  town.serve('host')
+  // Another program's firewall, as an engine leaves it: closed but for its own bridge, one port published. Nothing leaves
+  // its other bridge; what the host's links do is open.
   for (const iptables of ['iptables-nft', 'ip6tables-nft']) {
     host.run(`${iptables} -P FORWARD ${policy}`)
-    host.run(`${iptables} -A FORWARD -i other0 -j ACCEPT`)
+    host.run(`${iptables} -A FORWARD -i other1 -j DROP`)
+    for (const bridge of ['other0', 'up0', 'up1']) host.run(`${iptables} -A FORWARD -i ${bridge} -j ACCEPT`)
     host.run(`${iptables} -A FORWARD -m conntrack --ctstate ESTABLISHED,DNAT -j ACCEPT`)
   }
   host.run('iptables-nft -t nat -A PREROUTING -p tcp --dport 9090 -j DNAT --to 172.30.0.2:80')
@@ -199,6 +208,11 @@ const expected: readonly Case[] = [
   ['a2', 'fd00:30::2', 80, no],
   ['f2', '172.18.0.2', 80, no],
   ['f2', 'fd00:18::2', 80, no],
+  // A network whose mode opens it, for those whose own firewall lets them.
+  ['out', '172.21.0.2', 80, '192.0.2.12'],
+  ['f2', '172.21.0.2', 80, '172.21.0.1'],
+  ['n2', '172.21.0.2', 80, no],
+  ['u2', '172.21.0.2', 80, '172.32.0.2'],
   // The way out.
   ['a2', '192.0.2.12', 80, '192.0.2.11'],
   ['a2', 'fd00:2::12', 80, 'fd00:2::11'],
@@ -236,12 +250,25 @@ const expected: readonly Case[] = [
   ['b2', 'fd00:2::11', 8080, 'fd00:19::2'],
   // The other program masquerades whatever leaves its bridge.
   ['f2', '192.0.2.11', 8080, '172.18.0.1'],
+  ['n2', '192.0.2.11', 8080, no],
+  ['n2', 'fd00:2::11', 8080, no],
+  ['u2', '192.0.2.11', 8080, '172.32.0.2'],
   ['i2', '192.0.2.11', 8080, no],
+  // What the host serves itself, and the daemon's relays among that.
+  ['i2', '172.20.0.1', 80, no],
+  ['i2', '192.0.2.11', 80, no],
+  ['i2', 'fd00:20::1', 80, no],
+  ['i2', 'fd00:2::11', 80, 'fd00:20::2'],
+  ['a2', '172.18.0.1', 80, '172.18.0.2'],
+  ['out', '192.0.2.11', 80, '192.0.2.12'],
   ['a2', '192.0.2.11', 9090, '172.30.0.1'],
   // Links that are not weft's, on a host that forwards because weft made it.
   ['out', '198.51.100.12', 80, no],
   ['far', 'fd00:2::12', 80, no],
   ['out', '172.30.0.2', 80, no],
+  ['u2', '172.33.0.2', 80, no],
+  ['w2', 'fd00:32::2', 80, no],
+  ['u2', '172.32.0.3', 80, '172.32.0.2'],
   ['out', '192.0.2.11', 9090, '192.0.2.12'],
 ]
 

@@ -2,7 +2,6 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
-import { mock } from 'node:test'
 import { Engine } from '../../daemon/engine.ts'
 import { Watch } from '../../daemon/evidence.ts'
 import type { Leases } from '../../daemon/evidence-ipam.ts'
@@ -10,9 +9,11 @@ import type { LeaseEntry, PoolEntry, PoolGrant } from '../../ipam/records.ts'
 import type { IfName } from '../../native/kernel/resource.ts'
 import { directory } from './directory.ts'
 import { createEndpoint, createNetwork, testHouse, type TestHouse } from './house.ts'
+import { fakeTime } from './time.ts'
 
 /** A look that waits for a turn is waited for no longer than this. */
 const stuckMs = 200
+const realNow = performance.now.bind(performance)
 
 export interface Scene extends TestHouse {
   readonly watch: Watch
@@ -73,10 +74,10 @@ export async function scene(
     engineId: undefined,
     async pass(seconds) {
       for (let left = seconds; left > 0; left -= 2) {
-        const [before, since] = [waits, performance.now()]
-        mock.timers.tick(2_000)
+        const [before, since] = [waits, realNow()]
+        time.pass(2_000)
         // A look is over when the next one is waited for.
-        while (waits === before && performance.now() - since < stuckMs) await new Promise(setImmediate)
+        while (waits === before && realNow() - since < stuckMs) await new Promise(setImmediate)
       }
     },
   }
@@ -97,7 +98,7 @@ export async function scene(
   })
   server.listen(path)
   await once(server, 'listening')
-  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.now() })
+  using time = fakeTime()
   const { setTimeout: fake } = globalThis
   globalThis.setTimeout = ((...parameters: Parameters<typeof fake>) => {
     waits += 1
@@ -108,7 +109,6 @@ export async function scene(
     await act(here)
   } finally {
     watch.stop()
-    mock.timers.reset()
     server.close()
   }
 }

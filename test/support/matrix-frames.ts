@@ -6,9 +6,9 @@ import { macToBytes, type Mac } from '../../native/value/mac.ts'
 import { eventually } from './lab.ts'
 
 const AF_PACKET = 17
-/** ETH_P_ALL, in network order. */
-const everything = 0x0300
-const [ipv4, ipv6, arp] = [0x0800, 0x86dd, 0x0806]
+/** ETH_P_ALL */
+const everything = 0x0003
+const [ipv4, ipv6, arp, lldp] = [0x0800, 0x86dd, 0x0806, 0x88cc]
 const [udp, icmp6] = [17, 58]
 
 /** Who a station is, or says that it is. */
@@ -58,6 +58,7 @@ export function frames(own: Station, peer: Station, other: Station): Frames {
       'ARP probe': says(own.mac, nobody4, 1),
       'neighbour solicitation': nd(own.v6, solicitation(peer.v6)),
       'duplicate address detection': nd(nobody6, solicitation(own.v6)),
+      'group report without an address': nd(nobody6, [143, ...zeros(7)]),
       'neighbour advertisement': nd(own.v6, advertisement(own.v6, own.mac)),
       'neighbour advertisement, link-local': nd(own.linkLocal, advertisement(own.linkLocal, own.mac)),
       'router solicitation': nd(own.linkLocal, [133, 0, 0, 0, 0, 0, 0, 0]),
@@ -88,6 +89,9 @@ export function frames(own: Station, peer: Station, other: Station): Frames {
       'NA behind hop-by-hop options': ether(ipv6, packet6(own.v6, peer.v6, 0, [icmp6, 0, ...padding, ...advert])),
       'NA behind destination options': ether(ipv6, packet6(own.v6, peer.v6, 60, [icmp6, 0, ...padding, ...advert])),
       "NS from the other's address": nd(other.v6, solicitation(peer.v6)),
+      "NS from nobody, for the other's address": nd(nobody6, solicitation(other.v6)),
+      'ping from nobody': nd(nobody6, [128, ...zeros(7)]),
+      'group query': nd(own.linkLocal, [130, 0, 0, 0, 0, 1, ...zeros(18), 2, 125, 0, 0]),
       'NS from nobody, in a frame of the other': nd(nobody6, solicitation(other.v6), other.mac),
       'router advertisement': nd(own.linkLocal, [134, 0, 0, 0, 64, 0, 7, 8, ...zeros(8)]),
       'router advertisement of the other': nd(other.linkLocal, [134, 0, 0, 0, 64, 0, 7, 8, ...zeros(8)]),
@@ -100,26 +104,66 @@ export function frames(own: Station, peer: Station, other: Station): Frames {
       'tagged with a priority': tagged(0x8100, 0x6000),
       'tagged twice': tagged(0x88a8, 5),
       RARP: ether(0x8035, [0, 1, 8, 0, 6, 4, 0, 3, ...macToBytes(own.mac), ...zeros(14)]),
-      LLDP: ether(0x88cc, zeros(46)),
+      LLDP: ether(lldp, zeros(46)),
       'of length 46': ether(46, [0xaa, 0xaa, 3, ...zeros(43)]),
     }),
   }
 }
 
-/** Sends them from `from`, and answers which of them arrive in `to`; all of `certain` are waited for. */
+/** A MAC of nobody: no bridge may learn it. */
+export const untold = '02:00:00:00:00:98' as Mac
+
+/**
+ * `group`: to the addresses of the next switch, 01:80:c2:00:00:00 to 0f, which a bridge hands to its host as if that had
+ * a place at the port. `everybody`: true, by broadcast.
+ */
+export function groupFrames(
+  own: Station,
+  other: Station,
+): Record<'group' | 'everybody', ReadonlyMap<string, Uint8Array>> {
+  const to = (group: Bytes, from: Mac, type: number, payload: Bytes): Bytes => [
+    ...[...group, ...macToBytes(from)],
+    ...[...word(type), ...payload],
+  ]
+  const advert = packet6(other.linkLocal, 'ff02::1' as Ip, icmp6, [134, 0, 0, 0, 64, 0, 7, 8, ...zeros(8)])
+  const group = Array.from({ length: 16 }, (_, last) => {
+    const address = [0x01, 0x80, 0xc2, 0, 0, last]
+    return [
+      [`IPv4 to group ${last}`, to(address, untold, ipv4, packet4('198.51.100.7' as Ip, own.v4))],
+      [`router advertisement to group ${last}`, to(address, untold, ipv6, advert)],
+      [`LLDP to group ${last}`, to(address, untold, lldp, zeros(46))],
+    ] as const
+  })
+  return {
+    group: marked(Object.fromEntries(group.flat())),
+    everybody: marked({
+      'IPv4 to everybody': to([255, 255, 255, 255, 255, 255], own.mac, ipv4, packet4(own.v4, '255.255.255.255' as Ip)),
+      'IPv6 to everybody': to([0x33, 0x33, 0, 0, 0, 1], own.mac, ipv6, packet6(own.v6, 'ff02::1' as Ip, udp, datagram)),
+    }),
+  }
+}
+
+/**
+ * Sends them from `from`, and answers which of them arrive in `to`; all of `certain` are waited for. `heard`: what the
+ * kernel there takes for its own, and not what only passes one of its links.
+ */
 export async function arrivals(
   from: string,
   to: string,
   sent: ReadonlyMap<string, Uint8Array>,
   certain: ReadonlyMap<string, Uint8Array>,
+  { heard = false }: { readonly heard?: boolean } = {},
 ): Promise<ReadonlySet<string>> {
-  const [out, listener] = [packetSocket(from), packetSocket(to)]
+  const out = packetSocket(from, everything)
+  const listeners = (heard ? [ipv4, ipv6, lldp] : [everything]).map(type => packetSocket(to, type))
   const names = new Set<string>()
   const look = (): void => {
     const into = new Uint8Array(2048)
-    for (let length = libc.receive(listener, into); length !== undefined; length = libc.receive(listener, into)) {
-      const name = /<<(.*)>>/.exec(Buffer.from(into.subarray(0, length)).toString('latin1'))?.[1]
-      if (name !== undefined) names.add(name)
+    for (const listener of listeners) {
+      for (let length = libc.receive(listener, into); length !== undefined; length = libc.receive(listener, into)) {
+        const name = /<<(.*)>>/.exec(Buffer.from(into.subarray(0, length)).toString('latin1'))?.[1]
+        if (name !== undefined) names.add(name)
+      }
     }
   }
   try {
@@ -133,13 +177,13 @@ export async function arrivals(
     })
     return names
   } finally {
-    libc.close(out)
-    libc.close(listener)
+    for (const socket of [out, ...listeners]) libc.close(socket)
   }
 }
 
-function packetSocket(netns: string): number {
-  return inNetns(netns, () => libc.socket(AF_PACKET, libc.SOCK_RAW, everything))
+/** Of one type of frame it gets what no bridge has taken; `everything` is seen as it enters a link. */
+function packetSocket(netns: string, type: number): number {
+  return inNetns(netns, () => libc.socket(AF_PACKET, libc.SOCK_RAW, ((type & 0xff) << 8) | (type >>> 8)))
 }
 
 /** struct sockaddr_ll of the container's link: the only one but lo, and so its number is that of its eth0. */

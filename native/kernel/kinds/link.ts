@@ -1,9 +1,14 @@
 /** Bridges and veth pairs. Mark: the link's alias begins with `weft `. */
+import { writeFile } from 'node:fs/promises'
+import { BRIDGED_GROUP } from '../../rtnl/bridge.ts'
 import type { LinkInfo } from '../../rtnl/link.ts'
+import { KernelError, asKernelError } from '../../netlink/errors.ts'
 import type { Bridge, IfName, Observed, Veth } from '../resource.ts'
 import type { Kind, Machine } from './kind.ts'
 
 const mark = 'weft '
+/** Of pairs, made from an id; any other was chosen by a user. */
+const madeName = /^wv[a-z2-7]{11}$/
 
 export function isMarked({ alias }: LinkInfo): boolean {
   return alias?.startsWith(mark) ?? false
@@ -37,26 +42,32 @@ export const link: Kind<Bridge | Veth> = {
 
   async create(machine, want) {
     if (want.type === 'bridge') await machine.rtnl.createBridge(want)
-    else await machine.rtnl.createVeth({ ...want, hairpin: true, peer: { ...want.peer, mtu: want.mtu } })
+    else {
+      await machine.rtnl.createVeth({ ...want, hairpin: true, peer: { ...want.peer, mtu: want.mtu } })
+      await ignoreRouters(want.name)
+    }
   },
 
   async update(machine, want) {
     const { name, mtu, mac, alias } = want
     const common = { up: true, alias, ...(mtu === undefined ? {} : { mtu }), ...(mac === undefined ? {} : { mac }) }
-    if (want.type === 'bridge') await machine.rtnl.change(name, common)
-    else await machine.rtnl.change(name, { ...common, master: want.master, isolated: want.isolated, hairpin: true })
+    if (want.type === 'bridge') await machine.rtnl.change(name, { ...common, mcastSnooping: false })
+    else {
+      const port = { master: want.master, isolated: want.isolated, hairpin: true, groupForwardMask: BRIDGED_GROUP }
+      await machine.rtnl.change(name, { ...common, ...port })
+    }
   },
 
   async remove(machine, have) {
-    if (have.type === 'veth') await removeLink(machine, have)
-    else if (!have.adopted) await removeMarked(machine, have)
+    if (have.type === 'veth' && madeName.test(have.name)) await removeLink(machine, have)
+    else if (have.type === 'veth' || !have.adopted) await removeMarked(machine, have)
   },
 }
 
 function bridgeOf(info: LinkInfo, adopted: ReadonlySet<IfName>): Bridge {
   const name = info.name as IfName
-  const { mtu, mac, alias = '', up } = info
-  return { type: 'bridge', name, adopted: adopted.has(name), mtu, mac, alias, down: !up }
+  const { mtu, mac, alias = '', up, mcastSnooping: snooping = false } = info
+  return { type: 'bridge', name, adopted: adopted.has(name), mtu, mac, alias, down: !up, snooping }
 }
 
 function vethOf(info: LinkInfo, names: ReadonlyMap<number, string>): Veth {
@@ -72,5 +83,20 @@ function vethOf(info: LinkInfo, names: ReadonlyMap<number, string>): Veth {
     handed: elsewhere,
     alias: info.alias ?? '',
     down: !info.up,
+    bypass: info.slave?.groupForwardMask !== BRIDGED_GROUP,
+  }
+}
+
+/**
+ * A second belt, beside the port's mask: the host's own place at the port never gets a frame, and heeds none. Not a
+ * resource, for it would have to be read for every container each time, and the switch of a link that went would fail.
+ */
+async function ignoreRouters(name: IfName): Promise<void> {
+  try {
+    await writeFile(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, '0')
+  } catch (cause) {
+    const error = asKernelError(cause, 'set', `accept_ra of ${name}`)
+    // Without IPv6, or with an MTU too small for it, there is none. The link itself may be gone already, too.
+    if (!(error instanceof KernelError) || error.errno !== 'ENOENT') throw error
   }
 }

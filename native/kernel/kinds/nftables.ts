@@ -78,8 +78,11 @@ export async function observeNft(
   }
   for (const { family } of await nft.foreignFilters()) {
     for (const chain of acceptChains) {
-      const marks = new Set((await nft.listAccepts({ family, chain })).map(({ mark }) => mark))
-      for (const mark of marks) seen.push({ type: 'accept', family, chain, backend: 'nft', mark })
+      const byMark = Map.groupBy(await nft.listAccepts({ family, chain }), ({ mark }) => mark)
+      for (const [mark, found] of byMark) {
+        const misplaced = found.some(({ placed }) => !placed)
+        seen.push({ type: 'accept', family, chain, backend: 'nft', mark, ...(misplaced && { misplaced }) })
+      }
     }
   }
   return seen.map(resource => ({ resource, foreign: false }))

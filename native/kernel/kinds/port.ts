@@ -6,11 +6,11 @@ export const port: Kind<HeldPort> = {
     return ports.list().map(resource => ({ resource, foreign: false }))
   },
   async create({ ports }, want) {
-    ports.hold(want)
+    await ports.take(want)
     await ports.pause()
   },
   async update({ ports }, want) {
-    ports.hold(want)
+    await ports.take(want)
   },
   async remove({ ports }, have) {
     ports.release(have)

@@ -3,7 +3,9 @@ import * as assert from 'uvu/assert'
 import { MemoryStore } from '../../../daemon/store/memory.ts'
 import type { Store, Write } from '../../../ipam/store.ts'
 import { FakeKernel } from '../../../native/kernel/fake.ts'
-import type { EndpointId } from '../../../plugin-api/ids.ts'
+import type { IfName } from '../../../native/kernel/resource.ts'
+import type { EndpointId, NetworkId } from '../../../plugin-api/ids.ts'
+import { HeldKernel } from '../../support/held.ts'
 import {
   createEndpoint,
   createNetwork,
@@ -113,6 +115,60 @@ test('create endpoint: an address that is given again replaces its old holder', 
   assert.not.match(String(h.kernel), /port tcp/)
 })
 
+test('create network: a bridge that another network had is looked at when that one has gone', async () => {
+  const br0 = 'br0' as IfName
+  const kernel = new HeldKernel(({ type }) => type === 'address')
+  kernel.put({ type: 'bridge', name: br0, adopted: true, alias: '' }, { foreign: true })
+  const { handlers, house } = await testHouse({ kernel, facts: { foreignBridges: [br0] } })
+  const generic = { 'com.docker.network.bridge.name': br0 }
+  await handlers.createNetwork(createNetwork({ generic }))
+  const seen: string[] = []
+  const refresh = house.refresh.bind(house)
+  house.refresh = () => {
+    seen.push(String(kernel))
+    return refresh()
+  }
+
+  const removal = handlers.deleteNetwork({ NetworkID: networkId })
+  await new Promise(setImmediate)
+  const Options = { 'com.docker.network.internal': true, 'com.docker.network.generic': generic }
+  const creation = handlers.createNetwork({ ...createNetwork(), NetworkID: '2'.repeat(64) as NetworkId, Options })
+  await new Promise(setImmediate)
+  kernel.release()
+  await Promise.all([removal, creation])
+
+  assert.is(seen.length, 1)
+  assert.not.match(seen.join(), /bridges br0|address/)
+  assert.equal(await house.reconciler.differences(), [])
+  assert.match(String(kernel), /element internal br0/)
+})
+
+test('create network: for a caller who has gone, no forgotten network is given up', async () => {
+  const { handlers, house } = await testHouse()
+  await handlers.createNetwork(createNetwork())
+  house.isUnlisted = () => true
+  const again = { ...createNetwork(), NetworkID: '2'.repeat(64) as NetworkId }
+  await rejects(handlers.createNetwork(again, AbortSignal.abort(new Error('gone'))), /gone/)
+  assert.ok(house.records.network(networkId))
+  await handlers.createNetwork(again)
+  assert.not(house.records.network(networkId))
+})
+
+test('create endpoint: what an old holder of the address had goes before it is made anew', async () => {
+  const kernel = new HeldKernel(({ type }) => type === 'veth')
+  const h = await testHouse({ kernel })
+  await h.handlers.createNetwork(createNetwork({ generic: { 'weft.publish.from': '192.0.2.0/24' } }))
+  await h.handlers.createEndpoint(createEndpoint())
+  const removal = h.handlers.deleteEndpoint(ids)
+  await new Promise(setImmediate)
+  const creation = h.handlers.createEndpoint(createEndpoint({ EndpointID: 'b'.repeat(64) as EndpointId }))
+  await new Promise(setImmediate)
+  kernel.release()
+  await Promise.all([removal, creation])
+  assert.match(String(kernel), /element limited4/)
+  assert.equal(await h.house.reconciler.differences(), [])
+})
+
 test('create endpoint: an address outside the subnets is refused and changes nothing', async () => {
   const h = await at(1)
   const before = String(h.kernel)
@@ -145,7 +201,7 @@ test('publish: a port that another endpoint has is refused in the words of the e
   const h = await at(4)
   const other = { NetworkID: networkId, EndpointID: 'b'.repeat(64) as EndpointId }
   await h.handlers.createEndpoint(createEndpoint({ ...other, Interface: { Address: '10.7.0.3/24' } }))
-  await h.handlers.join({ ...join, ...other })
+  await h.handlers.join({ ...join, ...other, SandboxKey: `${join.SandboxKey}2` })
   const before = String(h.kernel)
   const request = { ...portmap([web]), ...other }
   await rejects(
@@ -172,7 +228,7 @@ test('publish: one address of the host excludes all of them on that port', async
   const h = await at(4)
   const other = { NetworkID: networkId, EndpointID: 'b'.repeat(64) as EndpointId }
   await h.handlers.createEndpoint(createEndpoint({ ...other, Interface: { Address: '10.7.0.3/24' } }))
-  await h.handlers.join({ ...join, ...other })
+  await h.handlers.join({ ...join, ...other, SandboxKey: `${join.SandboxKey}2` })
   const request = { ...portmap([{ ...web, HostIP: '192.0.2.11' }]), ...other }
   await rejects(h.handlers.programExternalConnectivity(request as never), /Bind for 192\.0\.2\.11:8080 failed/)
 })

@@ -13,13 +13,13 @@ test("ephemeral: all of the kernel's range, from its start", () => {
   assert.equal([ports.length, ports[0], ports.at(-1)], [28232, 32768, 60999])
 })
 
-test('ephemeral: begins after the last one given, and the range is a circle', () => {
+test('ephemeral: begins after the last one tried, and the range is a circle', () => {
   const choose = ephemeralPorts(reading('1000 1002'))
   assert.equal(choose(), [1000, 1001, 1002])
-  assert.equal(choose(), [1000, 1001, 1002], 'nothing was given')
-  choose.given(1000)
+  assert.equal(choose(), [1000, 1001, 1002], 'nothing was tried')
+  choose.tried(1000)
   assert.equal(choose(), [1001, 1002, 1000])
-  choose.given(1002)
+  choose.tried(1002)
   assert.equal(choose(), [1000, 1001, 1002])
 })
 

@@ -17,6 +17,7 @@ import {
 } from '../../../native/kernel/resource.ts'
 import type { Cidr, Ip } from '../../../native/value/ip.ts'
 import type { Mac } from '../../../native/value/mac.ts'
+import { HeldKernel } from '../../support/held.ts'
 import { pick, random, type Random } from '../../support/random.ts'
 
 const mac = '02:00:00:00:00:01' as Mac
@@ -153,6 +154,73 @@ test('reconcile: a key has one owner, and the second claim changes nothing', asy
   )
   assert.is(String(kernel), 'element bridges x')
   assert.is(reconciler.ownerOf('element bridges y'), undefined)
+})
+
+test('reconcile: what one owner gives up is made for the next one after it has gone', async () => {
+  const kernel = new HeldKernel(({ type }) => type === 'bridge')
+  const reconciler = new Reconciler(kernel)
+  await reconciler.set('host', [ruleset('one')])
+  const shared = [element('pub4any', 'tcp . 80', '10.0.0.2 . 80'), element('bridges', 'x')]
+  await reconciler.set('network/a', [...shared, bridge('wba', 1500)])
+  const gone = reconciler.drop('network/a')
+  let ready = false
+  const made = reconciler.set('network/b', [...shared, bridge('wbb', 1500)]).then(() => (ready = true))
+  await reconciler.set('network/c', [element('bridges', 'y')])
+  assert.is(ready, false)
+  assert.is(reconciler.ownerOf('element bridges x'), undefined)
+  kernel.release()
+  await Promise.all([gone, made])
+  assert.equal(await reconciler.differences(), [])
+  assert.is(reconciler.ownerOf('element bridges x'), 'network/b')
+})
+
+test('reconcile: of two that wait for one thing, one gets it', async () => {
+  const kernel = new HeldKernel(() => true)
+  const reconciler = new Reconciler(kernel)
+  await reconciler.set('host', [ruleset('one')])
+  await reconciler.set('network/a', [element('bridges', 'x')])
+  const gone = reconciler.drop('network/a')
+  const waiting = ['network/b', 'network/c'].map(owner => reconciler.set(owner, [element('bridges', 'x')]))
+  kernel.release()
+  const results = await Promise.allSettled(waiting)
+  await gone
+  assert.equal(
+    results.map(result => (result.status === 'fulfilled' ? '' : String(result.reason))),
+    ['', 'Claimed: element bridges x belongs to network/b'],
+  )
+  assert.equal(await reconciler.differences(), [])
+})
+
+test('reconcile: a wish that fails has back what it gave up, whoever waits for it', async () => {
+  const kernel = new HeldKernel(({ type }) => type === 'bridge')
+  const reconciler = new Reconciler(kernel)
+  await reconciler.set('host', [ruleset('one')])
+  await reconciler.set('network/a', [bridge('wba', 1500), element('bridges', 'x')])
+  kernel.failOnceAt(2)
+  const change = reconciler.set('network/a', [element('bridges', 'y')])
+  const claim = reconciler.set('network/b', [element('bridges', 'x')])
+  kernel.release()
+  const results = await Promise.allSettled([change, claim])
+  assert.equal(
+    results.map(result => (result.status === 'fulfilled' ? '' : String(result.reason).replace(/ at .*/, ''))),
+    ['Error: the fake kernel was told to fail', 'Claimed: element bridges x belongs to network/a'],
+  )
+  assert.equal(await reconciler.differences(), [])
+})
+
+test('reconcile: a port on one address is free when the same on every address has gone', async () => {
+  const kernel = new HeldKernel(({ type }) => type === 'port')
+  const reconciler = new Reconciler(kernel)
+  const port = (address: string): Resource => ({ type: 'port', protocol: 'tcp', address: address as Ip, port: 80 })
+  await reconciler.set('endpoint/a/1', [port('0.0.0.0')])
+  const gone = reconciler.drop('endpoint/a/1')
+  let ready = false
+  const made = reconciler.set('endpoint/a/2', [port('192.0.2.1')]).then(() => (ready = true))
+  await new Promise(setImmediate)
+  assert.is(ready, false)
+  kernel.release()
+  await Promise.all([gone, made])
+  assert.is(String(kernel), 'port tcp 192.0.2.1 80')
 })
 
 test('reconcile: a plan that names one thing twice is refused', () => {

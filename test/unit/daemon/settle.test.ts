@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { Settler, type SettlerOptions } from '../../../daemon/settle.ts'
 import { keyOf, type IfName, type Resource } from '../../../native/kernel/resource.ts'
 import { createNetwork, networkId, rejects, testHouse, type TestHouse } from '../../support/house.ts'
+import { fakeTime, type FakeTime } from '../../support/time.ts'
 
 interface Scene extends TestHouse {
   readonly settler: Settler
@@ -14,6 +15,7 @@ interface Scene extends TestHouse {
   readonly restored: () => number
   /** Replaced by tests that want a comparison to fail, or to wait. */
   prepare: SettlerOptions['prepare']
+  readonly time: FakeTime
   /** Time passes, and what it brings about is done. */
   readonly pass: (ms: number) => Promise<void>
 }
@@ -22,9 +24,10 @@ async function scene(act: (scene: Scene) => Promise<void>): Promise<void> {
   const runs: number[] = []
   let restored = 0
   const made = await testHouse()
-  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.now() })
+  using time = fakeTime()
   const here: Scene = {
     ...made,
+    time,
     runs,
     restored: () => restored,
     prepare: async () => [],
@@ -35,7 +38,7 @@ async function scene(act: (scene: Scene) => Promise<void>): Promise<void> {
       restored: () => (restored += 1),
     }),
     async pass(ms) {
-      mock.timers.tick(ms)
+      time.pass(ms)
       for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate)
     },
   }
@@ -43,7 +46,6 @@ async function scene(act: (scene: Scene) => Promise<void>): Promise<void> {
     await act(here)
   } finally {
     await here.settler.stop()
-    mock.timers.reset()
   }
 }
 
@@ -240,6 +242,76 @@ test('settle: a network is mended in its turn, and as it is wished then', () =>
     await Promise.all([busy, removal])
     assert.equal((await settled).done, [])
     assert.is(String(kernel), '')
+  }))
+
+for (const [direction, hours] of [
+  ['back', -1],
+  ['forward', 1],
+] as const) {
+  test(`settle: a clock that is set ${direction} keeps nothing waiting`, () =>
+    scene(async ({ settler, pass, kernel, time }) => {
+      await settler.run()
+      await fight(settler, pass, kernel)
+      time.setClock(hours * 3_600_000)
+      kernel.put(leftOver)
+      settler.soon('again')
+      await pass(250)
+      assert.match(String(kernel), /wbleft/)
+      await pass(250)
+      assert.is(String(kernel), '')
+    }))
+}
+
+test('settle: what another firewall refuses is no loss of the rules', () =>
+  scene(async here => {
+    const { settler, handlers, kernel, house } = here
+    await handlers.createNetwork(createNetwork())
+    const rules = house.reconciler.wishOf('host')
+    const accept: Resource = { type: 'accept', family: 'ip', chain: 'FORWARD', backend: 'legacy', mark: 1 }
+    house.reconciler.wish('host', [...rules, accept])
+    for (const rule of rules) if (rule.type === 'ruleset') kernel.drop(keyOf(rule))
+    const elements = house.reconciler.wishOf(`network/${networkId}`).filter(({ type }) => type === 'element')
+    for (const element of elements) kernel.drop(keyOf(element))
+    const before = kernel.steps
+    const apply = kernel.apply.bind(kernel)
+    kernel.apply = changes =>
+      changes.some(change => change.op !== 'remove' && change.want.type === 'accept')
+        ? Promise.reject(new Error('another app holds the xtables lock'))
+        : apply(changes)
+    const { done, failed } = await settler.run()
+    assert.equal(
+      failed.map(({ owner, rules: lost }) => [owner, lost]),
+      [['host', false]],
+    )
+    assert.is(settler.report.rulesStand, true)
+    assert.is(done.length, kernel.steps - before)
+    assert.match(String(kernel), /ruleset weft/)
+  }))
+
+test('settle: rules that cannot be loaded are a loss, and nothing is opened that they guard', () =>
+  scene(async ({ settler, handlers, kernel, house }) => {
+    await handlers.createNetwork(createNetwork())
+    for (const rule of house.reconciler.wishOf('host')) if (rule.type === 'ruleset') kernel.drop(keyOf(rule))
+    const forwarding: Resource = { type: 'sysctl', key: 'net/ipv4/conf/wguard/forwarding', value: '1' }
+    house.reconciler.wish('host', [...house.reconciler.wishOf('host'), forwarding])
+    kernel.failOnceAt(0)
+    await settler.run()
+    assert.is(settler.report.rulesStand, false)
+    assert.not.match(String(kernel), /forwarding/)
+    await settler.run()
+    assert.is(settler.report.rulesStand, true)
+    assert.match(String(kernel), /forwarding/)
+  }))
+
+test('settle: as long as the kernel cannot be read, nobody knows that the rules stand', () =>
+  scene(async ({ settler, kernel, pass }) => {
+    await settler.run()
+    const read = mock.method(kernel, 'observe', () => Promise.reject(new Error('no memory')))
+    await rejects(settler.run(), /no memory/)
+    assert.is(settler.report.rulesStand, false)
+    read.mock.restore()
+    await pass(5_000)
+    assert.is(settler.report.rulesStand, true)
   }))
 
 test('settle: once stopped, nothing comes any more', () =>

@@ -94,6 +94,10 @@ test('diff: an accept rule with other bits is another one, and stands before the
   ])
 })
 
+test('diff: an accept rule is moved when others have come between it and its place', () => {
+  assert.equal(diff([accept], [{ ...accept, misplaced: true }]).map(text), ['update accept ip FORWARD nft mark 0x1'])
+})
+
 test('diff: a link that a container got is not made again, nor is a bridge that others own', () => {
   assert.equal(
     diff(
@@ -138,11 +142,24 @@ const rows: readonly {
   {
     name: 'an adopted bridge is as its owner likes it',
     want: { ...br, adopted: true, mtu: 1400 },
-    have: br,
+    have: { ...br, snooping: true },
     verdict: 'same',
   },
   { name: 'a pair on another bridge', want: pair, have: { ...pair, master: 'br0' as IfName }, verdict: 'update' },
   { name: 'a pair that must be isolated', want: { ...pair, isolated: true }, have: pair, verdict: 'update' },
+  {
+    name: 'a pair whose port lets frames past the rules',
+    want: pair,
+    have: { ...pair, bypass: true },
+    verdict: 'update',
+  },
+  {
+    name: 'the same of what a container has',
+    want: { ...pair, handed: true },
+    have: { ...pair, handed: true, bypass: true },
+    verdict: 'update',
+  },
+  { name: 'a bridge that snoops', want: br, have: { ...br, snooping: true }, verdict: 'update' },
   { name: 'a peer that has left', want: pair, have: { ...pair, handed: true }, verdict: 'same' },
   { name: 'a link of another sort', want: br, have: pair, verdict: 'recreate' },
   { name: 'a child of another parent', want: shim, have: { ...shim, parent: 'old0' as IfName }, verdict: 'recreate' },

@@ -7,7 +7,10 @@ import { newLink, setLink } from '../../../native/rtnl/link.ts'
 
 test('trace: a message in the words of its table', () => {
   const [birth] = createBridge({ name: 'wb1', alias: 'weft' })
-  assert.is(printMessage(newLink, birth.bytes), 'newlink flags=1 change=1 ifname=wb1 linkinfo.kind=bridge')
+  assert.is(
+    printMessage(newLink, birth.bytes),
+    'newlink flags=1 change=1 ifname=wb1 linkinfo.kind=bridge linkinfo.data.mcastSnooping=false',
+  )
   assert.is(printMessage(setLink, removal.setGroup('wb1', 7).bytes), 'setlink ifname=wb1 group=7')
 })
 

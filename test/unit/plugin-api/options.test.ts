@@ -82,13 +82,14 @@ test('endpoint options: ports, and what the user gave the driver', () => {
     ],
     exposedPorts: [{ Proto: 17, Port: 53 }],
     dnsServers: ['192.0.2.1'],
+    isIpv6Elsewhere: true,
     isMacChosen: true,
     driver: { k1: 'v1', flag: '' },
   })
 })
 
 test('endpoint options: absent lists are empty ones', () => {
-  const none = { ports: [], exposedPorts: [], dnsServers: [], isMacChosen: false, driver: {} }
+  const none = { ports: [], exposedPorts: [], dnsServers: [], isIpv6Elsewhere: false, isMacChosen: false, driver: {} }
   assert.equal(endpointOptions('Join', {}), none)
   assert.equal(endpointOptions('Join', { [portmap]: null }), none)
 })

@@ -93,7 +93,7 @@ test('link: what is read of a veth in a bridge, its other end elsewhere', () => 
       group: 5,
       link: 2,
       linkNetnsId: 0,
-      linkinfo: { kind: 'veth', slaveKind: 'bridge', slaveData: { hairpin: true } },
+      linkinfo: { kind: 'veth', slaveKind: 'bridge', slaveData: { hairpin: true, groupForwardMask: 0xfffd } },
     }),
   ])
   const { header: read, attrs } = parse(newLink, bytes)
@@ -109,7 +109,7 @@ test('link: what is read of a veth in a bridge, its other end elsewhere', () => 
     group: 5,
     peerIndex: 2,
     peerNetnsId: 0,
-    slave: { isolated: false, hairpin: true },
+    slave: { isolated: false, hairpin: true, groupForwardMask: 0xfffd },
   })
 })
 

@@ -27,10 +27,11 @@ const neighbour = (op: NeighbourOp): Request => neighbourRequest(op)
 
 const cases: { name: string; request: Request | undefined; hex: string }[] = [
   {
-    name: 'a bridge is born up',
+    name: 'a bridge is born up, without multicast snooping',
     request: bridge[0],
-    hex: `44000000 10000106 00000000 00000000 00000000 00000000 01000000 01000000
-      08000300 77623100 0a000100 02000000 000a0000 10001280 0b000100 62726964 67650000`,
+    hex: `50000000 10000106 00000000 00000000 00000000 00000000 01000000 01000000
+      08000300 77623100 0a000100 02000000 000a0000 1c001280 0b000100 62726964 67650000
+      0c000280 05001700 00000000`,
   },
   {
     name: 'its MTU is a change, which stays',
@@ -49,9 +50,9 @@ const cases: { name: string; request: Request | undefined; hex: string }[] = [
   {
     name: 'then its name tag and its manners as a port',
     request: veth[1],
-    hex: `58000000 10000100 00000000 00000000 00000000 00000000 00000000 00000000
+    hex: `60000000 10000100 00000000 00000000 00000000 00000000 00000000 00000000
       08000300 77763100 09001400 77656674 00000000
-      24001280 0b000400 62726964 67650000 14000580 05000400 01000000 05002100 01000000`,
+      2c001280 0b000400 62726964 67650000 1c000580 05000400 01000000 06001f00 fdff0000 05002100 01000000`,
   },
   {
     name: 'a change to down',
@@ -139,6 +140,12 @@ test('request: the default MTU of a bridge is a change, too', () => {
 
 test('request: a change without port manners is one message', () => {
   assert.is(requests.changeLink('wv1', { mtu: 1400 }, undefined).length, 1)
+})
+
+test('request: the snooping of a bridge goes by its kind', () => {
+  const [, change] = requests.changeLink('wb1', { mcastSnooping: false }, undefined)
+  const hex = '1c001280 0b000100 62726964 67650000 0c000280 05001700 00000000'
+  assert.match(Buffer.from(change?.bytes ?? []).toString('hex'), hex.replaceAll(' ', ''))
 })
 
 test.run()
