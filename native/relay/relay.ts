@@ -23,6 +23,9 @@ export interface Target {
   readonly from?: readonly Cidr[]
 }
 
+/** Of one port. */
+const connectionLimit = 4096
+
 /** What all relays share. Once all are closed, nothing of it keeps the program from ending. */
 export class Relays {
   readonly #poll = new Poll()
@@ -36,7 +39,10 @@ export class Relays {
    */
   start(fd: number, protocol: 'tcp' | 'udp', to: Target, onLost: (cause: unknown) => void): Relay {
     const admits = (client: Ip | undefined): boolean => this.#admission.admits(to.from, client)
-    if (protocol === 'tcp') return new TcpRelay(fd, to, { turns: this.#turns, flow: this.#flow, admits, onLost })
+    if (protocol === 'tcp') {
+      const shared = { turns: this.#turns, flow: this.#flow, most: connectionLimit }
+      return new TcpRelay(fd, to, { ...shared, admits, onLost })
+    }
     const target = socketAddress(to.address, to.port)
     return new UdpRelay(fd, target, { poll: this.#poll, datagrams: this.#datagrams, admits })
   }

@@ -20,6 +20,8 @@ export interface TcpRelayOptions {
   readonly turns: Turns
   readonly flow: Flow
   readonly admits: (client: Ip | undefined) => boolean
+  /** Connections at once: those beyond are closed. Each takes two descriptors and 7 KB of a process that all share. */
+  readonly most: number
   /** It cannot be listened on. The port is free then. */
   readonly onLost: (cause: unknown) => void
 }
@@ -58,6 +60,7 @@ export class TcpRelay implements Relay {
       if (this.#options.admits(addressOfPeer(client.remoteAddress))) this.#join(client)
       else client.resetAndDestroy()
     })
+    server.maxConnections = this.#options.most
     let listening = false
     server.on('error', cause => {
       if (!listening) {
