@@ -5,9 +5,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import { forwardingSwitch, type Endpoint, type Network } from '../drivers/driver.ts'
 import { addressOf, type Family } from '../native/value/ip.ts'
-import type { Resource } from '../native/kernel/resource.ts'
+import { keyOf, type Resource } from '../native/kernel/resource.ts'
 import { withoutHost } from './hosting.ts'
 import { admissionLane, hostLane, hostOwner, planEndpoint, planHost, planNetwork, type House } from './house.ts'
+import { Claimed } from './reconcile.ts'
 import { endpointKey, networkKey } from './records.ts'
 
 /** Here and below: once `signal` is aborted nothing is promised any more, and the kernel is as before. */
@@ -58,6 +59,15 @@ export async function putEndpoint(
     house.entering.delete(network.id)
     // One that could not be made takes the host plan back with it.
     if (isFirst && house.records.endpointsOf(network.id).length === 0) await shrinkHost(house)
+  }
+}
+
+/** Throws Claimed where it cannot be made, although `old` give way to it: before they do. */
+export function refuseClaimed(house: House, network: Network, endpoint: Endpoint, old: readonly Endpoint[]): void {
+  const giveWay = new Set([endpoint, ...old].map(({ networkId, id }) => endpointKey(networkId, id)))
+  for (const key of planEndpoint(house, network, endpoint).map(keyOf)) {
+    const holder = house.reconciler.ownerOf(key)
+    if (holder !== undefined && !giveWay.has(holder)) throw new Claimed(key, holder)
   }
 }
 

@@ -7,7 +7,7 @@ import type { NetworkHandlers } from '../plugin-api/methods.ts'
 import type { CreateEndpointAnswer, JoinAnswer } from '../plugin-api/network.ts'
 import { endpointOptions, networkOptions } from '../plugin-api/options.ts'
 import { announce, Duplicates } from './duplicates.ts'
-import { putEndpoint, putNetwork, removeEndpoint, removeNetwork } from './edit.ts'
+import { putEndpoint, putNetwork, refuseClaimed, removeEndpoint, removeNetwork } from './edit.ts'
 import { explained } from './explain.ts'
 import { letForward, program, programAtJoin, yieldPorts } from './external.ts'
 import { forgetForgotten } from './forgotten.ts'
@@ -104,6 +104,7 @@ export function networkHandlers(house: House, driverName: string, ports: PortCho
         const holders = endpoint.addresses.flatMap(cidr => house.records.holdersOf(addressOf(cidr)))
         const old = [...new Set([...(same ? [same] : []), ...holders])].filter(each => each.networkId === network.id)
         if (old.length > 0 && !may.replace) return undefined
+        refuseClaimed(house, network, endpoint, old)
         for (const each of old) {
           if (driver.admitEndpoint && each.id !== endpoint.id) refuseLiving(each)
           await removeEndpoint(house, each)

@@ -115,6 +115,19 @@ test('create endpoint: an address that is given again replaces its old holder', 
   assert.not.match(String(h.kernel), /port tcp/)
 })
 
+test('create endpoint: one that is refused leaves the old holder of its address alone', async () => {
+  const h = await at(4)
+  const [elsewhere, id] = ['2'.repeat(64) as NetworkId, 'b'.repeat(64) as EndpointId]
+  const pools = { IPv4Data: [pool('10.8.0.0/24', '10.8.0.1/24')], IPv6Data: [] }
+  await h.handlers.createNetwork(createNetwork({ NetworkID: elsewhere, ...pools }))
+  const Interface = { Address: '10.8.0.2/24' }
+  await h.handlers.createEndpoint(createEndpoint({ NetworkID: elsewhere, EndpointID: id, Interface }))
+  const before = String(h.kernel)
+  await rejects(h.handlers.createEndpoint(createEndpoint({ EndpointID: id })), /belongs to/)
+  assert.is(String(h.kernel), before)
+  assert.is(h.house.records.endpoints().length, 2)
+})
+
 test('create network: a bridge that another network had is looked at when that one has gone', async () => {
   const br0 = 'br0' as IfName
   const kernel = new HeldKernel(({ type }) => type === 'address')
