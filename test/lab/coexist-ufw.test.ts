@@ -12,7 +12,8 @@ const switches: Readonly<Record<string, string>> = {
   reloaded: 'ufw reload',
   'reloaded again at once': 'ufw reload && ufw reload',
   'a rule added': 'ufw allow 22/tcp',
-  'everything flushed and enabled again': '/usr/lib/ufw/ufw-init flush-all && ufw --force enable',
+  // weft's rule may be back in DOCKER-USER before that chain is deleted, which is refused then.
+  'everything flushed and enabled again': 'f="/usr/lib/ufw/ufw-init flush-all"; $f || $f || $f && ufw --force enable',
   disabled: 'ufw disable',
 }
 
