@@ -24,7 +24,8 @@ export class Watch {
   readonly #addresses: AddressEvidence
   #timer: NodeJS.Timeout | undefined
   #stopped = false
-  #engineLookAt = 0
+  /** Milliseconds, of the clock that nobody sets. */
+  #engineLookAt = -Infinity
   #changesSeen = -1
   #looking: Promise<void> | undefined
   /** As the engine last told, for people. */
@@ -111,7 +112,7 @@ export class Watch {
       this.#networks.isDubious ||
       this.#addresses.isDubious
     // A record that is new has a name to learn.
-    const old = this.#changes !== this.#changesSeen || now - this.#engineLookAt >= everyMs
+    const old = this.#changes !== this.#changesSeen || performance.now() - this.#engineLookAt >= everyMs
     if (doubtful || old || this.#engine.version === undefined) await this.lookAtEngine()
   }
 
@@ -125,7 +126,7 @@ export class Watch {
     if (!(await this.#engine.reachable())) return
     this.#changesSeen = changes
     const startedAt = Date.now()
-    this.#engineLookAt = startedAt
+    this.#engineLookAt = performance.now()
     this.#doubts.beginLook()
     const ours = new Map<NetworkId, EngineNetwork>()
     const { networks: listed, identity } = await this.#engine.networks()

@@ -1,10 +1,10 @@
 /** Bridges and veth pairs. Mark: the link's alias begins with `weft `. */
-import { writeFile } from 'node:fs/promises'
 import { BRIDGED_GROUP } from '../../rtnl/bridge.ts'
 import type { LinkInfo } from '../../rtnl/link.ts'
-import { KernelError, asKernelError } from '../../netlink/errors.ts'
+import { KernelError } from '../../netlink/errors.ts'
 import type { Bridge, IfName, Observed, Veth } from '../resource.ts'
 import type { Kind, Machine } from './kind.ts'
+import { writeSysctl } from './sysctl.ts'
 
 const mark = 'weft '
 /** Of pairs, made from an id; any other was chosen by a user. */
@@ -93,10 +93,9 @@ function vethOf(info: LinkInfo, names: ReadonlyMap<number, string>): Veth {
  */
 async function ignoreRouters(name: IfName): Promise<void> {
   try {
-    await writeFile(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, '0')
+    await writeSysctl({ key: `net/ipv6/conf/${name}/accept_ra`, value: '0' })
   } catch (cause) {
-    const error = asKernelError(cause, 'set', `accept_ra of ${name}`)
-    // Without IPv6, or with an MTU too small for it, there is none. The link itself may be gone already, too.
-    if (!(error instanceof KernelError) || error.errno !== 'ENOENT') throw error
+    // With an MTU too small for IPv6 there is none. The link itself may be gone already, too.
+    if (!(cause instanceof KernelError) || cause.errno !== 'ENOENT') throw cause
   }
 }

@@ -13,13 +13,13 @@ export const sysctl: Kind<Sysctl> = {
       return value === undefined ? [] : [{ resource: { ...wish, value }, foreign: true }]
     })
   },
-  create: (_machine, want) => write(want),
-  update: (_machine, want) => write(want),
+  create: (_machine, want) => writeSysctl(want),
+  update: (_machine, want) => writeSysctl(want),
   /** Its link takes it along; a switch of the whole host stays as it is, for others may rely on it by now. */
   async remove(_machine, { setBack, ...have }) {
     if (setBack === undefined) return
     try {
-      await write({ ...have, value: setBack })
+      await writeSysctl({ ...have, value: setBack })
     } catch (cause) {
       // The link went first.
       if (!(cause instanceof KernelError) || cause.errno !== 'ENOENT') throw cause
@@ -38,8 +38,8 @@ function read({ key, value }: Sysctl): string | undefined {
   }
 }
 
-/** In the thread pool: some of these writes wait for the kernel's lock of all links. */
-async function write({ key, value }: Sysctl): Promise<void> {
+/** In the thread pool: some of these writes wait for the kernel's lock of all links. Rejects with KernelError. */
+export async function writeSysctl({ key, value }: Pick<Sysctl, 'key' | 'value'>): Promise<void> {
   if (isMissingIpv6(key)) return
   try {
     await writeFile(`/proc/sys/${key}`, value)
